@@ -1,1 +1,17 @@
-//! domain
+//! Words of Seaway as types: identifiers, entities, state machines, limits. Pure: no input or output, no clock and no
+//! randomness of its own.
+//!
+//! To add a resource: its id in [`id`], its entity in a module of its own, named as in every other crate.
+
+pub mod deployment;
+pub mod id;
+pub mod permission;
+pub mod service;
+
+mod clock;
+mod entropy;
+mod secret;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
+pub use secret::Secret;
