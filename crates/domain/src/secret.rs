@@ -54,7 +54,7 @@ impl utoipa::PartialSchema for Secret<String> {
             .format(Some(utoipa::openapi::schema::SchemaFormat::KnownFormat(
                 utoipa::openapi::schema::KnownFormat::Password,
             )))
-            .write_only(Some(true))
+            .write_only(true)
             .into()
     }
 }
