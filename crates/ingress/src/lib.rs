@@ -1,1 +1,39 @@
-//! ingress
+//! The reverse proxy: a process of its own (`seaway ingress`) that outlives the control plane.
+//!
+//! It must never know tenants, never send a request to a replica that was taken out, never answer a host with another
+//! service's app, and never serve a route that is not on disk.
+//!
+//! To add a state of a route: a variant of [`routes::RouteState`], its page in `pages`, its branch in `proxy`.
+
+pub mod client;
+pub mod config;
+pub mod host;
+pub mod routes;
+pub mod wire;
+
+pub use client::{ClientError, IngressClient};
+pub use config::{IngressConfig, Limits};
+pub use routes::{Replica, RetryPolicy, RouteState, ServiceRoute};
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum IngressError {
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot open the admin socket {path}")]
+    AdminSocket {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot use the state folder {path}")]
+    StateDir {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,98 @@
+//! Bodies of the admin API, shared by its server and its client.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The change is on disk and every new request sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    pub service: String,
+    pub generation: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRequest {
+    pub replicas: Vec<String>,
+    /// Missing: the route's `drain_ms`.
+    #[serde(default)]
+    pub grace_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Requests and WebSockets that did not end by themselves within the grace and were ended.
+    pub cut: u64,
+    pub waited_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    pub status: String,
+    pub pid: u32,
+    pub started_at_ms: i64,
+    pub services: usize,
+    pub hosts: usize,
+    pub connections: usize,
+    /// What was wrong with the persisted routes at the start; empty when nothing was.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    pub connections: u64,
+    pub connections_refused: u64,
+    pub unknown_host: u64,
+    pub malformed: u64,
+    pub services: BTreeMap<String, ServiceMetrics>,
+}
+
+/// Counters since the start of the process; `in_flight` and `held` are of now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceMetrics {
+    pub requests: u64,
+    pub status_1xx: u64,
+    pub status_2xx: u64,
+    pub status_3xx: u64,
+    pub status_4xx: u64,
+    pub status_5xx: u64,
+    /// 5xx that the ingress made itself, not the app.
+    pub ingress_5xx: u64,
+    pub in_flight: u64,
+    pub held: u64,
+    pub cut: u64,
+    pub retries: u64,
+    /// Length of the last hand-over: from `holding` to `serving`.
+    pub hold_gap_ms: Option<u64>,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub code: RefusalCode,
+    pub message: String,
+    /// With `stale_generation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_generation: Option<u64>,
+    /// With `host_conflict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// With `host_conflict`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    Invalid,
+    NotFound,
+    StaleGeneration,
+    HostConflict,
+    /// A drain names a replica that still gets requests; take it out of the route first.
+    ReplicaRouted,
+    /// The route could not be written; the previous one is still active.
+    Storage,
+    #[serde(other)]
+    Other,
+}
