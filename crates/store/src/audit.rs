@@ -1,0 +1,383 @@
+//! The audit log: append-only, one hash chain per organization and one for the instance.
+//!
+//! `hash(n) = SHA-256(hash(n-1) ‖ canonical JSON of entry n)`. The newest sequence and hash also stand in `audit_heads`,
+//! so cutting the tail off is seen. What must be erasable (the source address) is covered by a salted digest only: its
+//! erasure does not break the chain.
+
+use chrono::{DateTime, Utc};
+use domain::id::{AuditEntryId, Id, OrganizationId};
+use domain::{Clock, Entropy};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{Filter, Listing, Order, Page, StoreError, Unit, Write, execute, fetch_all, fetch_optional, fetch_page, row};
+
+/// Entries read at a time by [`verify`].
+const VERIFY_BATCH: i64 = 1_000;
+/// The hash before the first entry.
+const GENESIS: [u8; 32] = [0; 32];
+
+/// Whose log: an organization's or the instance's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chain {
+    Instance,
+    Organization(OrganizationId),
+}
+
+/// Who acted. `id` is shown as is (`usr_…`, `pat_…`, a job's kind).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    pub kind: ActorKind,
+    pub id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    User,
+    Token,
+    System,
+    Anonymous,
+}
+
+crate::text_value!(ActorKind);
+
+/// What an action was done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// `project`, `service`, …
+    pub kind: &'static str,
+    pub id: String,
+    /// The name at that time; not a person's.
+    pub name: Option<String>,
+}
+
+/// What happened, to be written down.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub chain: Chain,
+    pub actor: Actor,
+    /// `project.create`: resource and verb.
+    pub action: &'static str,
+    pub resource: Option<Resource>,
+    pub request_id: Option<String>,
+    /// Already truncated (/24, /48) by the resolver of client addresses.
+    pub source_address: Option<String>,
+    /// Never secret values, never personal data.
+    pub details: Value,
+    /// SHA-256 of the resource's state before and after.
+    pub before_digest: Option<[u8; 32]>,
+    pub after_digest: Option<[u8; 32]>,
+}
+
+impl Record {
+    /// A record without resource, request and details; fill in what there is.
+    pub fn new(chain: Chain, actor: Actor, action: &'static str) -> Self {
+        Self {
+            chain,
+            actor,
+            action,
+            resource: None,
+            request_id: None,
+            source_address: None,
+            details: json!({}),
+            before_digest: None,
+            after_digest: None,
+        }
+    }
+}
+
+impl Actor {
+    pub fn user(id: impl ToString) -> Self {
+        Self { kind: ActorKind::User, id: Some(id.to_string()) }
+    }
+    pub fn token(id: impl ToString) -> Self {
+        Self { kind: ActorKind::Token, id: Some(id.to_string()) }
+    }
+    /// Seaway itself; `part` is a job's kind or a reconciler's name.
+    pub fn system(part: &str) -> Self {
+        Self { kind: ActorKind::System, id: Some(part.to_owned()) }
+    }
+    pub fn anonymous() -> Self {
+        Self { kind: ActorKind::Anonymous, id: None }
+    }
+}
+
+row! {
+    /// An entry as stored.
+    pub struct AuditEntryRow {
+        pub id: AuditEntryId,
+        pub chain: Uuid,
+        pub sequence: i64,
+        pub at: DateTime<Utc>,
+        pub actor_kind: ActorKind,
+        pub actor_id: Option<String>,
+        pub action: String,
+        pub resource_kind: Option<String>,
+        pub resource_id: Option<String>,
+        pub resource_name: Option<String>,
+        pub request_id: Option<String>,
+        pub source_address: Option<String>,
+        pub personal_salt: Option<Vec<u8>>,
+        pub personal_digest: Option<Vec<u8>>,
+        pub details: String,
+        pub before_digest: Option<Vec<u8>>,
+        pub after_digest: Option<Vec<u8>>,
+        pub previous_hash: Vec<u8>,
+        pub hash: Vec<u8>,
+    }
+}
+
+row! {
+    /// The newest entry of a chain. Kept off the host as a checkpoint, it also shows a rewritten chain.
+    #[derive(PartialEq, Eq)]
+    pub struct Head {
+        pub sequence: i64,
+        pub hash: Vec<u8>,
+    }
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    pub actor_id: Option<String>,
+    pub action: Option<String>,
+    pub resource_id: Option<String>,
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Intact { entries: i64 },
+    Broken { sequence: i64, fault: Fault },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// An entry of this sequence is missing (deleted or reordered).
+    Gap,
+    /// The entry does not follow the one before it.
+    Link,
+    /// A column was changed.
+    Edited,
+    /// Entries at the end are missing, or the head was changed.
+    Truncated,
+    /// The chain is not the one that the checkpoint was taken of.
+    Checkpoint,
+}
+
+impl Chain {
+    pub(crate) fn key(self) -> Uuid {
+        match self {
+            Self::Instance => Uuid::nil(),
+            Self::Organization(id) => id.uuid(),
+        }
+    }
+}
+
+/// Appends a record; the unit may then be committed. Append last: the chain's head is locked until the unit ends.
+pub async fn append(
+    write: &mut Write,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    record: Record,
+) -> Result<AuditEntryId, StoreError> {
+    let chain = record.chain.key();
+    // Makes and locks the head, so that two units cannot take the same sequence.
+    execute!(
+        write,
+        "INSERT INTO audit_heads (chain, sequence, hash) VALUES ($1, 0, $2) ON CONFLICT (chain) DO NOTHING",
+        chain,
+        GENESIS
+    )
+    .await?;
+    let head: Option<Head> =
+        fetch_optional!(write, Head, "SELECT {columns} FROM audit_heads WHERE chain = $1 {for update}", chain).await?;
+    let head = head.ok_or(StoreError::NotFound { row: "audit_heads" })?;
+    let (personal_salt, personal_digest) = match &record.source_address {
+        None => (None, None),
+        Some(address) => {
+            let mut salt = [0u8; 16];
+            entropy.fill(&mut salt);
+            (Some(salt.to_vec()), Some(personal_digest(&salt, address)))
+        }
+    };
+    let mut entry = AuditEntryRow {
+        id: AuditEntryId::new(clock, entropy),
+        chain,
+        sequence: head.sequence.saturating_add(1),
+        at: clock.now(),
+        actor_kind: record.actor.kind,
+        actor_id: record.actor.id,
+        action: record.action.to_owned(),
+        resource_kind: record.resource.as_ref().map(|resource| resource.kind.to_owned()),
+        resource_id: record.resource.as_ref().map(|resource| resource.id.clone()),
+        resource_name: record.resource.and_then(|resource| resource.name),
+        request_id: record.request_id,
+        source_address: record.source_address,
+        personal_salt,
+        personal_digest,
+        details: canonical(&record.details),
+        before_digest: record.before_digest.map(|digest| digest.to_vec()),
+        after_digest: record.after_digest.map(|digest| digest.to_vec()),
+        previous_hash: head.hash,
+        hash: Vec::new(),
+    };
+    entry.hash = hash(&entry);
+    insert(write, &entry).await?;
+    execute!(write, "UPDATE audit_heads SET sequence = $2, hash = $3 WHERE chain = $1", chain, entry.sequence, &entry.hash).await?;
+    write.mark_audited();
+    Ok(entry.id)
+}
+
+async fn insert(write: &mut Write, entry: &AuditEntryRow) -> Result<u64, StoreError> {
+    execute!(
+        write,
+        "INSERT INTO audit_entries (id, chain, sequence, at, actor_kind, actor_id, action, resource_kind, resource_id, \
+         resource_name, request_id, source_address, personal_salt, personal_digest, details, before_digest, after_digest, \
+         previous_hash, hash) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+        entry.id,
+        entry.chain,
+        entry.sequence,
+        entry.at,
+        entry.actor_kind,
+        &entry.actor_id,
+        &entry.action,
+        &entry.resource_kind,
+        &entry.resource_id,
+        &entry.resource_name,
+        &entry.request_id,
+        &entry.source_address,
+        &entry.personal_salt,
+        &entry.personal_digest,
+        &entry.details,
+        &entry.before_digest,
+        &entry.after_digest,
+        &entry.previous_hash,
+        &entry.hash,
+    )
+    .await
+}
+
+/// Entries of one chain, newest first.
+pub async fn list(
+    unit: &mut impl Unit,
+    chain: Chain,
+    filter: &AuditFilter,
+    page: &Page,
+) -> Result<Listing<AuditEntryRow>, StoreError> {
+    let filter = Filter::of("chain = ?", chain.key())
+        .and_some("actor_id = ?", filter.actor_id.as_ref())
+        .and_some("action = ?", filter.action.as_ref())
+        .and_some("resource_id = ?", filter.resource_id.as_ref())
+        .and_some("at >= ?", filter.from)
+        .and_some("at < ?", filter.to);
+    fetch_page(unit, "SELECT {columns} FROM audit_entries", filter, Order::Newest("at"), page).await
+}
+
+/// The newest entry's sequence and hash; `None` for an empty chain.
+pub async fn head(unit: &mut impl Unit, chain: Chain) -> Result<Option<Head>, StoreError> {
+    fetch_optional!(unit, Head, "SELECT {columns} FROM audit_heads WHERE chain = $1", chain.key()).await
+}
+
+/// Walks the whole chain and tells the first fault.
+///
+/// `checkpoint`: a head that was kept elsewhere; without it, a chain rewritten from the start together with its head
+/// cannot be told from a true one.
+pub async fn verify(unit: &mut impl Unit, chain: Chain, checkpoint: Option<&Head>) -> Result<Verdict, StoreError> {
+    let head = head(unit, chain).await?;
+    let mut previous = GENESIS.to_vec();
+    let mut sequence = 0i64;
+    loop {
+        let text = "SELECT {columns} FROM audit_entries WHERE chain = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+        let batch = fetch_all!(unit, AuditEntryRow, text, chain.key(), sequence, VERIFY_BATCH).await?;
+        if batch.is_empty() {
+            break;
+        }
+        for entry in batch {
+            if let Some(fault) = fault_of(&entry, sequence, &previous, checkpoint) {
+                return Ok(Verdict::Broken { sequence: sequence.saturating_add(1), fault });
+            }
+            sequence = entry.sequence;
+            previous = entry.hash;
+        }
+    }
+    let (head_sequence, head_hash) = head.map_or((0, GENESIS.to_vec()), |head| (head.sequence, head.hash));
+    // Entries may have been appended since the head was read; they only make the chain longer.
+    let cut = sequence < head_sequence || (sequence == head_sequence && previous != head_hash);
+    if cut || checkpoint.is_some_and(|checkpoint| checkpoint.sequence > sequence) {
+        return Ok(Verdict::Broken { sequence: sequence.saturating_add(1), fault: Fault::Truncated });
+    }
+    Ok(Verdict::Intact { entries: sequence })
+}
+
+fn fault_of(entry: &AuditEntryRow, before: i64, previous: &[u8], checkpoint: Option<&Head>) -> Option<Fault> {
+    if entry.sequence != before.saturating_add(1) {
+        return Some(Fault::Gap);
+    }
+    if entry.previous_hash != previous {
+        return Some(Fault::Link);
+    }
+    let personal = match (&entry.source_address, &entry.personal_salt) {
+        (Some(address), Some(salt)) => entry.personal_digest.as_ref() == Some(&personal_digest(salt, address)),
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    if !personal || hash(entry) != entry.hash {
+        return Some(Fault::Edited);
+    }
+    let other = checkpoint.is_some_and(|checkpoint| checkpoint.sequence == entry.sequence && checkpoint.hash != entry.hash);
+    other.then_some(Fault::Checkpoint)
+}
+
+/// Empties source addresses older than `before` (privacy.md: 24 h); the chain stays intact. Returns how many.
+pub async fn erase_source_addresses(write: &mut Write, before: DateTime<Utc>) -> Result<u64, StoreError> {
+    let text = "UPDATE audit_entries SET source_address = NULL, personal_salt = NULL WHERE source_address IS NOT NULL AND at < $1";
+    execute!(write, text, before).await
+}
+
+fn personal_digest(salt: &[u8], address: &str) -> Vec<u8> {
+    Sha256::new().chain_update(salt).chain_update(address.as_bytes()).finalize().to_vec()
+}
+
+fn hash(entry: &AuditEntryRow) -> Vec<u8> {
+    let hex = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let record = json!({
+        "id": entry.id.to_string(),
+        "chain": entry.chain.to_string(),
+        "sequence": entry.sequence,
+        "at": entry.at.timestamp_micros(),
+        "actor_kind": entry.actor_kind,
+        "actor_id": entry.actor_id,
+        "action": entry.action,
+        "resource_kind": entry.resource_kind,
+        "resource_id": entry.resource_id,
+        "resource_name": entry.resource_name,
+        "request_id": entry.request_id,
+        "personal_digest": hex(&entry.personal_digest),
+        "details": entry.details,
+        "before_digest": hex(&entry.before_digest),
+        "after_digest": hex(&entry.after_digest),
+    });
+    Sha256::new().chain_update(&entry.previous_hash).chain_update(canonical(&record).as_bytes()).finalize().to_vec()
+}
+
+/// JSON with sorted keys and no white space: the same value is always the same text.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<_> = map.iter().collect();
+            pairs.sort_by_key(|(key, _)| key.as_str());
+            let fields: Vec<String> =
+                pairs.into_iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        scalar => scalar.to_string(),
+    }
+}

@@ -1,0 +1,4 @@
+//! Conformance: every repository method on both databases.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod audit;
