@@ -290,7 +290,7 @@ pub async fn head(unit: &mut impl Unit, chain: Chain) -> Result<Option<Head>, St
 /// `checkpoint`: a head that was kept elsewhere; without it, a chain rewritten from the start together with its head
 /// cannot be told from a true one.
 pub async fn verify(unit: &mut impl Unit, chain: Chain, checkpoint: Option<&Head>) -> Result<Verdict, StoreError> {
-    let head = head(unit, chain).await?;
+    let before = head(unit, chain).await?;
     let mut previous = GENESIS.to_vec();
     let mut sequence = 0i64;
     loop {
@@ -307,9 +307,10 @@ pub async fn verify(unit: &mut impl Unit, chain: Chain, checkpoint: Option<&Head
             previous = entry.hash;
         }
     }
-    let (head_sequence, head_hash) = head.map_or((0, GENESIS.to_vec()), |head| (head.sequence, head.hash));
-    // Entries may have been appended since the head was read; they only make the chain longer.
-    let cut = sequence < head_sequence || (sequence == head_sequence && previous != head_hash);
+    // Entries may be appended while we walk: the head of before must be behind us, the head of now not behind.
+    let before = before.unwrap_or(Head { sequence: 0, hash: GENESIS.to_vec() });
+    let now = head(unit, chain).await?.map_or(0, |head| head.sequence);
+    let cut = sequence < before.sequence || now < sequence || (sequence == before.sequence && previous != before.hash);
     if cut || checkpoint.is_some_and(|checkpoint| checkpoint.sequence > sequence) {
         return Ok(Verdict::Broken { sequence: sequence.saturating_add(1), fault: Fault::Truncated });
     }

@@ -1,1 +1,7 @@
-//! testkit
+//! What tests of several crates need: databases, servers, builders, doubles of outside systems. Never linked into the
+//! product.
+//!
+//! Crates below `control` depend on it without default features and get [`databases`] and [`postgres`] only.
+
+pub mod databases;
+pub mod postgres;

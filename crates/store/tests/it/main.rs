@@ -2,3 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod paging;
+mod units;
+mod values;
