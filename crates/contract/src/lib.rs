@@ -1,1 +1,12 @@
-//! contract
+//! The REST API's request and response types, shared by the API, the use cases and the command line.
+//!
+//! Invariant: a response type never has a field of type [`domain::Secret`] (it does not serialise), and every request type
+//! refuses unknown fields. To add a resource: a module named as in every other crate.
+
+pub mod health;
+pub mod organizations;
+pub mod page;
+pub mod problem;
+
+pub use page::Page;
+pub use problem::{Code, FieldError, Problem};

@@ -1,1 +1,18 @@
-//! control
+//! Use cases, one module per resource: authorise → change → enqueue → audit.
+//!
+//! Invariant: no Docker, git or mail call happens while a write unit is open; effects outside happen in jobs.
+//! To add a use case: a file in the resource's module with a method of [`Control`] that takes an [`access::Actor`], asks
+//! `require(permission)` first, opens one write unit, changes, appends one audit entry, commits.
+
+pub mod access;
+pub mod error;
+pub mod idempotency;
+pub mod keys;
+
+mod health;
+mod organizations;
+mod page;
+mod state;
+
+pub use error::{ControlError, Result};
+pub use state::{Control, ControlConfig, ControlParts};

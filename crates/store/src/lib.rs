@@ -60,7 +60,9 @@
 //! - Enums: `store::text_value!(domain::service::ServiceKind);` beside the other lines at the end of this file.
 
 pub mod audit;
+pub mod data_keys;
 pub mod migrations;
+pub mod organizations;
 
 mod backend;
 mod database;
@@ -78,3 +80,5 @@ pub use page::{Filter, InvalidPosition, Listing, Order, PAGE_LIMIT_DEFAULT, PAGE
 pub use row::{AnyRow, ReadError, Row};
 pub use unit::{Read, Unit, Write};
 pub use value::{Bind, Column, Json, Parameter, of_text, text_of};
+
+text_value!(data_keys::KeyState);

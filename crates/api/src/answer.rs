@@ -1,0 +1,63 @@
+//! Answers of handlers: JSON with a status, optionally with `Location` and `ETag`.
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, LOCATION};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use serde::Serialize;
+
+/// What a handler answers.
+pub struct Answer<T> {
+    status: StatusCode,
+    body: Option<T>,
+    location: Option<String>,
+    version: Option<String>,
+}
+
+impl<T: Serialize> Answer<T> {
+    pub fn ok(body: T) -> Self {
+        Self { status: StatusCode::OK, body: Some(body), location: None, version: None }
+    }
+
+    /// 201 with `Location` (path below the API's root).
+    pub fn created(body: T, location: String) -> Self {
+        Self { status: StatusCode::CREATED, body: Some(body), location: Some(location), version: None }
+    }
+
+    /// 202 with `Location` of the thing to watch.
+    pub fn accepted(body: T, location: String) -> Self {
+        Self { status: StatusCode::ACCEPTED, body: Some(body), location: Some(location), version: None }
+    }
+
+    /// A strong `ETag`; the gate answers 304 to a matching `If-None-Match`.
+    #[must_use]
+    pub fn version(mut self, version: impl std::fmt::Display) -> Self {
+        self.version = Some(version.to_string());
+        self
+    }
+}
+
+impl Answer<()> {
+    /// 204.
+    pub fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: None, location: None, version: None }
+    }
+}
+
+impl<T: Serialize> Responder for Answer<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(location) = self.location {
+            response.insert_header((LOCATION, location));
+        }
+        if let Some(version) = self.version {
+            response.insert_header((ETAG, format!("\"{version}\"")));
+        }
+        match self.body {
+            Some(body) if self.status != StatusCode::NO_CONTENT => response.json(body),
+            _ => response.finish(),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The one way to every handler: request id → host → method → authentication → cross-site check → rate limit → resource and
+//! permission → step-up → idempotency → handler → headers. Fails closed at each.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{AUTHORIZATION, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+use contract::Code;
+use control::Control;
+use control::access::{Origin, Presented, Principal, Via};
+use domain::id::{Id, RequestId};
+
+use crate::endpoint::{Access, Endpoint, Idempotency};
+use crate::idempotency;
+use crate::problem::ApiError;
+use crate::rate::{Limiter, Verdict};
+use crate::scope::Limits;
+
+pub const SESSION_COOKIE: &str = "__Host-seaway";
+/// Over plain http on loopback browsers refuse `__Host-` cookies; then, and only then, this name is used.
+pub const SESSION_COOKIE_INSECURE: &str = "seaway";
+const CSRF_HEADER: &str = "x-csrf-token";
+
+/// The endpoints that share a path.
+pub struct Shared {
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What the gate needs besides the endpoint.
+pub struct Gate {
+    pub control: Control,
+    pub limiter: Limiter,
+    /// Hops whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Middleware of every resource of the API.
+pub async fn gate(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(gate) = request.app_data::<web::Data<Gate>>().cloned() else {
+        return Ok(request.into_response(HttpResponse::InternalServerError().finish()).map_into_boxed_body());
+    };
+    let id = RequestId::new(gate.control.clock(), gate.control.entropy());
+    let https = gate.control.base_url().starts_with("https:");
+    let text = id.to_string();
+    let http_request = request.request().clone();
+    let mut response = match pass(&gate, id, request, next).await {
+        Ok(response) => response,
+        Err(error) => ServiceResponse::new(http_request, error.response(&text)),
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(HeaderName::from_static("request-id"), value);
+    }
+    crate::headers::secure(headers, https);
+    Ok(response)
+}
+
+async fn pass(
+    gate: &Gate,
+    id: RequestId,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ApiError> {
+    let endpoint = declared(&request)?;
+    let origin = Origin { request: id, address: client_address(gate, &request) };
+    let principal = authenticate(gate, &endpoint, &request, &origin).await?;
+    let verdict = rate(gate, &endpoint, principal.as_ref(), &origin)?;
+    authorise(gate, &endpoint, &request, principal.as_ref(), &origin).await?;
+    if endpoint.step_up {
+        step_up(principal.as_ref())?;
+    }
+    request.extensions_mut().insert(Limits { body_bytes_max: endpoint.body_bytes_max });
+    request.extensions_mut().insert(origin.clone());
+    let caller = principal.as_ref().map(|principal| principal.user.uuid());
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
+    let pending = match endpoint.idempotency {
+        Idempotency::None => None,
+        _ => idempotency::begin(gate, &endpoint, caller, &mut request).await?,
+    };
+    let mut response = match pending {
+        Some(idempotency::Begun::Replay(replay)) => request.into_response(replay).map_into_boxed_body(),
+        Some(idempotency::Begun::Fresh(ticket)) => {
+            let outcome = call(request, next, id).await;
+            idempotency::finish(gate, ticket, outcome).await?
+        }
+        None => call(request, next, id).await?,
+    };
+    not_modified(&mut response);
+    add_rate_headers(&mut response, &verdict);
+    Ok(response)
+}
+
+async fn call(request: ServiceRequest, next: Next<impl MessageBody + 'static>, id: RequestId) -> Result<ServiceResponse<BoxBody>, ApiError> {
+    match next.call(request).await {
+        Ok(response) => match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
+            Some(error) => {
+                let answer = error.response(&id.to_string());
+                Ok(response.into_response(answer))
+            }
+            None => Ok(response.map_into_boxed_body()),
+        },
+        Err(error) => Err(framework_error(&error)),
+    }
+}
+
+/// actix's own refusals (path, payload) never leave as plain text.
+fn framework_error(error: &Error) -> ApiError {
+    match error.as_response_error().status_code().as_u16() {
+        404 => ApiError::new(Code::NotFound, "There is no such thing here. Check the address."),
+        413 => ApiError::new(Code::BodyTooLarge, "The body is too large."),
+        400..500 => ApiError::new(Code::BadRequest, "The request cannot be read. Check it against the API reference."),
+        _ => {
+            tracing::error!(%error, "the framework failed");
+            ApiError::new(Code::Internal, "Something failed inside Seaway. The request id finds the cause in the log.")
+        }
+    }
+}
+
+fn declared(request: &ServiceRequest) -> Result<Endpoint, ApiError> {
+    let shared = request
+        .app_data::<web::Data<Arc<Shared>>>()
+        .ok_or_else(|| ApiError::new(Code::Internal, "The route was not declared."))?;
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    shared.endpoints.iter().find(|endpoint| endpoint.method == method).cloned().ok_or_else(|| {
+        let known: Vec<&str> = shared.endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect();
+        ApiError::new(Code::MethodNotAllowed, format!("This address knows {}.", known.join(", ")))
+    })
+}
+
+/// The socket's peer, or what a configured proxy says about it.
+fn client_address(gate: &Gate, request: &ServiceRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    if !gate.trusted_proxies.iter().any(|network| network.contains(&peer)) {
+        return Some(peer);
+    }
+    let forwarded = request.headers().get("x-forwarded-for")?.to_str().ok()?;
+    let named = forwarded.rsplit(',').map(str::trim).filter_map(|part| part.parse::<IpAddr>().ok());
+    Some(named.into_iter().find(|address| !gate.trusted_proxies.iter().any(|network| network.contains(address))).unwrap_or(peer))
+}
+
+async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, origin: &Origin) -> Result<Option<Principal>, ApiError> {
+    let bearer = request.headers().get(AUTHORIZATION).map(|value| {
+        value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+    });
+    let principal = match bearer {
+        Some(Some((_, token))) => Some(gate.control.authenticate(Presented::Bearer(token.trim()), origin).await?),
+        Some(None) => return Err(ApiError::new(Code::Unauthenticated, "The Authorization header is not `Bearer <token>`.")),
+        None => match request.cookie(SESSION_COOKIE).or_else(|| request.cookie(SESSION_COOKIE_INSECURE)) {
+            Some(cookie) => match gate.control.authenticate(Presented::SessionCookie(cookie.value()), origin).await {
+                Ok(principal) => Some(principal),
+                Err(_) if endpoint.access == Access::Public => None,
+                Err(error) => return Err(error.into()),
+            },
+            None => None,
+        },
+    };
+    if principal.is_none() && endpoint.access != Access::Public {
+        return Err(ApiError::new(Code::Unauthenticated, "Sign in, or send `Authorization: Bearer <token>`."));
+    }
+    let from_browser = matches!(principal.as_ref().map(|principal| &principal.via), Some(Via::Session { .. }));
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if changes && (from_browser || endpoint.access == Access::Public) {
+        same_site(gate, request, principal.as_ref())?;
+    }
+    Ok(principal)
+}
+
+/// Cross-site requests of a browser are refused: by Fetch Metadata or Origin, and for sessions by the token too.
+fn same_site(gate: &Gate, request: &ServiceRequest, principal: Option<&Principal>) -> Result<(), ApiError> {
+    let refuse = || ApiError::new(Code::CsrfRejected, "The request did not come from Seaway's own pages. Reload the page and try again.");
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = header("sec-fetch-site")
+        && !matches!(site, "same-origin" | "none")
+    {
+        return Err(refuse());
+    }
+    if let Some(origin) = header(ORIGIN.as_str())
+        && origin != gate.control.base_url().trim_end_matches('/')
+    {
+        return Err(refuse());
+    }
+    if let Some(Principal { via: Via::Session { csrf, .. }, .. }) = principal {
+        let shown = header(CSRF_HEADER).ok_or_else(refuse)?;
+        if !vault::constant_time_eq(shown.as_bytes(), csrf.as_bytes()) {
+            return Err(refuse());
+        }
+    }
+    Ok(())
+}
+
+fn rate(gate: &Gate, endpoint: &Endpoint, principal: Option<&Principal>, origin: &Origin) -> Result<Verdict, ApiError> {
+    let caller = match (principal, origin.address) {
+        (Some(principal), _) => principal.user.uuid().as_u128(),
+        (None, Some(IpAddr::V4(address))) => u128::from(address.to_bits()),
+        (None, Some(IpAddr::V6(address))) => address.to_bits() >> 64,
+        (None, None) => 0,
+    };
+    #[expect(clippy::disallowed_methods, reason = "a rate limit measures monotonic time, which no test needs to set")]
+    let verdict = gate.limiter.check(endpoint.rate, caller, Instant::now());
+    if verdict.allowed {
+        return Ok(verdict);
+    }
+    Err(control::ControlError::RateLimited { policy: verdict.policy, retry_after_seconds: verdict.wait_seconds() }.into())
+}
+
+async fn authorise(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, principal: Option<&Principal>, origin: &Origin) -> Result<(), ApiError> {
+    match (endpoint.access, principal) {
+        (Access::Public, _) | (Access::SignedIn, Some(_)) => Ok(()),
+        (Access::Operator, Some(principal)) if principal.operator => Ok(()),
+        (Access::Operator, Some(_)) => Err(ApiError::new(Code::NotFound, "There is no such thing here, or you have no access to it.")),
+        (Access::Resource { kind, parameter, permission }, Some(principal)) => {
+            let text = request.match_info().get(parameter).unwrap_or_default();
+            let actor = gate.control.actor(principal, origin, kind, text).await?;
+            actor.require(permission)?;
+            request.extensions_mut().insert(actor);
+            Ok(())
+        }
+        (_, None) => Err(ApiError::new(Code::Unauthenticated, "Sign in first.")),
+    }
+}
+
+fn step_up(principal: Option<&Principal>) -> Result<(), ApiError> {
+    match principal.map(|principal| &principal.via) {
+        Some(Via::Session { fresh_for_step_up: false, .. }) => Err(ApiError::new(
+            Code::StepUpRequired,
+            "This needs a password given in the last minutes: POST /api/v1/me/step-up, then repeat the request.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn not_modified(response: &mut ServiceResponse<BoxBody>) {
+    let Some(tag) = response.headers().get(ETAG).cloned() else { return };
+    let matches = response.request().headers().get(IF_NONE_MATCH).is_some_and(|wanted| {
+        wanted.to_str().is_ok_and(|list| list.split(',').any(|one| one.trim() == "*" || one.trim().as_bytes() == tag.as_bytes()))
+    });
+    let reads = matches!(*response.request().method(), Method::GET | Method::HEAD);
+    if matches && reads && response.status().is_success() {
+        *response.response_mut() = HttpResponse::NotModified().insert_header((ETAG, tag)).finish();
+    }
+}
+
+fn add_rate_headers(response: &mut ServiceResponse<BoxBody>, verdict: &Verdict) {
+    let headers = response.headers_mut();
+    for (name, value) in [("ratelimit-policy", verdict.policy_header()), ("ratelimit", verdict.remaining_header())] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Pages besides the API: the reference of the API, the problem pages, health.
+
+use actix_web::{HttpResponse, web};
+use contract::{Code, Problem};
+use utoipa::openapi::OpenApi;
+
+use crate::gate::Gate;
+
+const REFERENCE_HTML: &str = include_str!("../assets/reference.html");
+const REFERENCE_SCRIPT: &str = include_str!("../assets/reference.js");
+const REFERENCE_STYLE: &str = include_str!("../assets/reference.css");
+
+/// Registers the pages.
+pub fn register(configuration: &mut web::ServiceConfig, document: OpenApi) {
+    let text = web::Data::new(serde_json::to_string(&document).unwrap_or_default());
+    configuration
+        .app_data(text)
+        .route("/api/v1/openapi.json", web::get().to(openapi))
+        .route("/api-docs", web::get().to(|| asset("text/html; charset=utf-8", REFERENCE_HTML)))
+        .route("/api-docs/reference.js", web::get().to(|| asset("text/javascript; charset=utf-8", REFERENCE_SCRIPT)))
+        .route("/api-docs/reference.css", web::get().to(|| asset("text/css; charset=utf-8", REFERENCE_STYLE)))
+        .route("/problems/{code}", web::get().to(problem))
+        .route("/health", web::get().to(health))
+        .route("/health/live", web::get().to(|| async { HttpResponse::Ok().content_type("text/plain").body("live\n") }));
+}
+
+async fn openapi(text: web::Data<String>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(text.get_ref().clone())
+}
+
+async fn asset(kind: &'static str, text: &'static str) -> HttpResponse {
+    HttpResponse::Ok().content_type(kind).insert_header(("cache-control", "no-cache")).body(text)
+}
+
+async fn problem(path: web::Path<String>) -> HttpResponse {
+    match Code::ALL.iter().find(|code| code.text() == path.as_str()) {
+        Some(code) => HttpResponse::Ok().content_type("text/markdown; charset=utf-8").body(page_of(*code)),
+        None => HttpResponse::NotFound().content_type("text/plain").body("There is no problem code of this name.\n"),
+    }
+}
+
+/// The Markdown page of a code, from `docs/problems`.
+pub fn page_of(code: Code) -> String {
+    PROBLEMS.iter().find(|(name, _)| *name == code.text()).map(|(_, text)| (*text).to_owned()).unwrap_or_default()
+}
+
+include!(concat!(env!("OUT_DIR"), "/problems.rs"));
+
+/// Each part separately: database, vault, jobs, server. 200 when all work, 503 otherwise.
+async fn health(gate: web::Data<Gate>) -> HttpResponse {
+    let health = gate.control.health().await;
+    let mut response = if health.ok { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(health)
+}
+
+/// The answer to an address that no route knows.
+pub async fn not_found() -> HttpResponse {
+    let problem: Problem = crate::problem::ApiError::new(Code::NotFound, "There is nothing at this address. The reference is at /api-docs.").document("none");
+    HttpResponse::NotFound().content_type("application/problem+json").json(problem)
+}

@@ -1,0 +1,125 @@
+//! Rate limits: one token bucket per class and caller (GCRA), in memory. Headers follow draft-ietf-httpapi-ratelimit-headers.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::endpoint::RateClass;
+
+/// Callers remembered per class; when full, those with a full bucket are dropped.
+const CALLERS_MAX: usize = 100_000;
+
+/// Quota of a class: `requests` per `window`.
+#[derive(Debug, Clone, Copy)]
+pub struct Quota {
+    pub requests: u32,
+    pub window: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Quotas {
+    pub default: Quota,
+    pub deploy: Quota,
+    pub login: Quota,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            default: Quota { requests: 600, window: Duration::from_secs(60) },
+            deploy: Quota { requests: 240, window: Duration::from_secs(3600) },
+            login: Quota { requests: 60, window: Duration::from_secs(60) },
+        }
+    }
+}
+
+impl Quotas {
+    fn of(&self, class: RateClass) -> (Quota, &'static str) {
+        match class {
+            RateClass::Default => (self.default, "default"),
+            RateClass::Deploy => (self.deploy, "deploy"),
+            RateClass::Login => (self.login, "login"),
+        }
+    }
+}
+
+/// What a call left.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict {
+    pub policy: &'static str,
+    pub quota: Quota,
+    pub remaining: u32,
+    /// Until the bucket is full again, or, when refused, until the next call may pass.
+    pub wait: Duration,
+    pub allowed: bool,
+}
+
+impl Verdict {
+    pub fn policy_header(&self) -> String {
+        format!("\"{}\";q={};w={}", self.policy, self.quota.requests, self.quota.window.as_secs())
+    }
+
+    pub fn remaining_header(&self) -> String {
+        format!("\"{}\";r={};t={}", self.policy, self.remaining, self.wait_seconds())
+    }
+
+    pub fn wait_seconds(&self) -> u64 {
+        self.wait.as_secs() + u64::from(self.wait.subsec_nanos() > 0)
+    }
+}
+
+/// The buckets.
+pub struct Limiter {
+    quotas: Quotas,
+    /// Theoretical arrival time per caller.
+    arrivals: Mutex<HashMap<(RateClass, u128), Instant>>,
+}
+
+impl Limiter {
+    pub fn new(quotas: Quotas) -> Self {
+        Self { quotas, arrivals: Mutex::new(HashMap::new()) }
+    }
+
+    pub fn check(&self, class: RateClass, caller: u128, now: Instant) -> Verdict {
+        let (quota, policy) = self.quotas.of(class);
+        let interval = quota.window / quota.requests.max(1);
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if arrivals.len() >= CALLERS_MAX {
+            arrivals.retain(|_, arrival| *arrival > now);
+        }
+        let arrival = arrivals.entry((class, caller)).or_insert(now);
+        let earliest = (*arrival).max(now);
+        let used = earliest.duration_since(now);
+        let room = quota.window.saturating_sub(used);
+        if room < interval {
+            return Verdict { policy, quota, remaining: 0, wait: interval.saturating_sub(room), allowed: false };
+        }
+        *arrival = earliest + interval;
+        let used = used + interval;
+        let left = quota.window.saturating_sub(used).as_nanos() / interval.as_nanos().max(1);
+        Verdict { policy, quota, remaining: u32::try_from(left).unwrap_or(u32::MAX), wait: used, allowed: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quota_passes_and_not_one_more_until_time_goes_by() {
+        let quota = Quota { requests: 3, window: Duration::from_secs(3) };
+        let limiter = Limiter::new(Quotas { default: quota, deploy: quota, login: quota });
+        let now = Instant::now();
+        for left in [2, 1, 0] {
+            let verdict = limiter.check(RateClass::Default, 1, now);
+            assert!(verdict.allowed);
+            assert_eq!(verdict.remaining, left);
+        }
+        let refused = limiter.check(RateClass::Default, 1, now);
+        assert!(!refused.allowed);
+        assert_eq!(refused.wait_seconds(), 1);
+        assert!(limiter.check(RateClass::Default, 2, now).allowed, "another caller has a bucket of its own");
+        assert!(limiter.check(RateClass::Deploy, 1, now).allowed, "another class too");
+        assert!(limiter.check(RateClass::Default, 1, now + Duration::from_secs(1)).allowed);
+    }
+}

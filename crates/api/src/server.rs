@@ -1,0 +1,101 @@
+//! The HTTP server: routes from the endpoints' declarations, the gate around each, ordered shutdown.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::{Compress, Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+use control::Control;
+
+use crate::endpoint::Endpoint;
+use crate::gate::{Gate, Shared, gate};
+use crate::openapi::ROOT;
+use crate::rate::{Limiter, Quotas};
+
+/// How long requests may go on after the stop was asked for.
+const SHUTDOWN_SECONDS: u64 = 20;
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Time for the head of a request.
+const CLIENT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct ServerConfig {
+    pub listen: Vec<SocketAddr>,
+    pub workers: usize,
+    pub quotas: Quotas,
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// gzip answers.
+    pub compress: bool,
+}
+
+/// Binds and starts the server. Answers the server (await it, stop it by its handle) and the bound addresses.
+///
+/// # Errors
+/// When an address cannot be bound or an endpoint has no handler.
+pub fn start(config: &ServerConfig, control: Control) -> anyhow::Result<(Server, Vec<SocketAddr>)> {
+    let endpoints = crate::v1::endpoints();
+    self_check(&endpoints)?;
+    let document = crate::openapi::document(&endpoints);
+    let gate_data = web::Data::new(Gate {
+        control,
+        limiter: Limiter::new(config.quotas),
+        trusted_proxies: config.trusted_proxies.clone(),
+    });
+    let compress = config.compress;
+    let mut server = HttpServer::new(move || {
+        App::new()
+            .wrap(Condition::new(compress, Compress::default()))
+            .app_data(gate_data.clone())
+            .app_data(web::Data::new(gate_data.control.clone()))
+            .configure(|configuration| register(configuration, &endpoints))
+            .configure(|configuration| crate::pages::register(configuration, document.clone()))
+            .default_service(web::to(crate::pages::not_found))
+    })
+    .workers(config.workers.max(1))
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals();
+    for address in &config.listen {
+        server = server.bind(address)?;
+    }
+    let addresses = server.addrs();
+    Ok((server.run(), addresses))
+}
+
+/// A route without a handler, a path parameter that the access names and the path lacks, a doubled operation: none starts.
+fn self_check(endpoints: &[Endpoint]) -> anyhow::Result<()> {
+    let mut operations = std::collections::BTreeSet::new();
+    for endpoint in endpoints {
+        anyhow::ensure!(endpoint.route().is_some(), "{} has no handler", endpoint.operation);
+        anyhow::ensure!(operations.insert(endpoint.operation), "{} is declared twice", endpoint.operation);
+        if let crate::endpoint::Access::Resource { parameter, .. } = endpoint.access {
+            anyhow::ensure!(
+                endpoint.path_parameters().any(|name| name == parameter),
+                "{}: the path has no parameter {parameter}",
+                endpoint.operation
+            );
+        }
+    }
+    Ok(())
+}
+
+fn register(configuration: &mut web::ServiceConfig, endpoints: &[Endpoint]) {
+    let mut paths: BTreeMap<&str, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in endpoints {
+        paths.entry(endpoint.path).or_default().push(endpoint.clone());
+    }
+    // Fixed segments before parameters, so that `/services/search` is not taken for a service.
+    let mut ordered: Vec<_> = paths.into_iter().collect();
+    ordered.sort_by_key(|(path, _)| path.replace('{', "\u{7f}"));
+    for (path, endpoints) in ordered {
+        let mut resource = web::resource(format!("{ROOT}{path}"));
+        for route in endpoints.iter().filter_map(Endpoint::route) {
+            resource = resource.route(route);
+        }
+        let shared = web::Data::new(Arc::new(Shared { endpoints }));
+        configuration.service(resource.app_data(shared).wrap(from_fn(gate)));
+    }
+}

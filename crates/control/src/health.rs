@@ -1,0 +1,18 @@
+//! Health of the instance.
+
+use contract::health::{Health, PartHealth};
+
+use crate::state::Control;
+
+impl Control {
+    /// Asks each part; never fails.
+    pub async fn health(&self) -> Health {
+        let database = match self.store().read().await {
+            Ok(_) => PartHealth { name: "database".into(), ok: true, detail: "answers".into() },
+            Err(error) => PartHealth { name: "database".into(), ok: false, detail: error.to_string() },
+        };
+        let mut parts = vec![database];
+        parts.extend(self.server().health().await.parts.into_iter().map(|part| PartHealth { name: part.name, ok: part.ok, detail: part.detail }));
+        Health { ok: parts.iter().all(|part| part.ok), parts }
+    }
+}

@@ -1,0 +1,109 @@
+//! What every use case works with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use deployer::protocol::Server;
+use domain::{Clock, Entropy};
+use store::Store;
+use vault::{KeyRing, MasterRing, Signer};
+
+use crate::keys::Keys;
+
+/// Settings of the instance that come from the configuration, not from the database.
+#[derive(Debug, Clone)]
+pub struct ControlConfig {
+    /// Base of every link; never taken from a request.
+    pub base_url: String,
+    /// Apps answer under `<service>-<environment>-<project>.<base domain>`.
+    pub base_domain: String,
+    /// Port of the ingress as people reach it; part of the app's URL when it is not the scheme's default.
+    pub ingress_public_port: u16,
+    pub ingress_https: bool,
+    /// Uploads and other files of the control plane.
+    pub data_dir: PathBuf,
+    /// Sender of mails.
+    pub mail_from: String,
+    /// Host folders that bind mounts may use; empty: none.
+    pub bind_allowed: Vec<PathBuf>,
+    pub builds_at_once: u32,
+}
+
+struct Parts {
+    store: Store,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    server: Arc<dyn Server>,
+    config: ControlConfig,
+    signer: Signer,
+    principals: crate::access::cache::PrincipalCache,
+}
+
+/// Everything that the control plane is made of. Cheap to clone.
+#[derive(Clone)]
+pub struct Control(Arc<Parts>);
+
+pub struct ControlParts {
+    pub store: Store,
+    pub ring: Arc<KeyRing>,
+    pub masters: MasterRing,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub server: Arc<dyn Server>,
+    pub config: ControlConfig,
+}
+
+impl Control {
+    pub fn new(parts: ControlParts) -> Self {
+        let signer = parts.masters.current().signer("control");
+        Self(Arc::new(Parts {
+            keys: Keys::new(parts.ring, parts.masters, parts.clock.clone(), parts.entropy.clone()),
+            store: parts.store,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            server: parts.server,
+            config: parts.config,
+            signer,
+            principals: crate::access::cache::PrincipalCache::default(),
+        }))
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The vault's keys: seal and open values of a tenant.
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        self.0.clock.as_ref()
+    }
+
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.0.entropy.as_ref()
+    }
+
+    pub fn server(&self) -> &Arc<dyn Server> {
+        &self.0.server
+    }
+
+    pub fn config(&self) -> &ControlConfig {
+        &self.0.config
+    }
+
+    pub fn base_url(&self) -> &str {
+        &self.0.config.base_url
+    }
+
+    /// Signs cursors and other short texts that come back from clients.
+    pub fn signer(&self) -> &Signer {
+        &self.0.signer
+    }
+
+    pub(crate) fn principals(&self) -> &crate::access::cache::PrincipalCache {
+        &self.0.principals
+    }
+}
