@@ -11,8 +11,29 @@ pub mod host;
 pub mod routes;
 pub mod wire;
 
+mod admin;
+mod body;
+mod client_stream;
+mod frames;
+mod head_scan;
+mod hygiene;
+mod live;
+mod pages;
+mod persist;
+mod phase;
+mod pool;
+mod process;
+mod proxy;
+mod registry;
+mod request_id;
+mod server;
+mod traffic;
+mod tunnel;
+
 pub use client::{ClientError, IngressClient};
 pub use config::{IngressConfig, Limits};
+pub use pages::{ERROR_HEADER, Page};
+pub use process::{Ingress, run};
 pub use routes::{Replica, RetryPolicy, RouteState, ServiceRoute};
 
 /// Why the process could not start.

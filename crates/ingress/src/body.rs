@@ -1,0 +1,378 @@
+//! Bodies in both directions: streamed, counted, timed, never collected.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::{
+    live::{Claim, InFlight},
+    phase::PhaseGuard,
+    pool::Sender,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is larger than the route allows")]
+    TooLarge,
+    #[error("nothing came for too long")]
+    Stalled,
+    #[error("the grace of the drain is over")]
+    Cut,
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
+}
+
+/// How far a request's body came; shared between the body, which the connection to the replica owns, and the handler.
+#[derive(Debug, Default)]
+pub struct BodyProgress(AtomicU8);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyEnd {
+    Open,
+    Complete,
+    TooLarge,
+    Stalled,
+    Broken,
+}
+
+impl BodyProgress {
+    pub fn end(&self) -> BodyEnd {
+        match self.0.load(Ordering::Acquire) {
+            0 => BodyEnd::Open,
+            1 => BodyEnd::Complete,
+            2 => BodyEnd::TooLarge,
+            3 => BodyEnd::Stalled,
+            _ => BodyEnd::Broken,
+        }
+    }
+
+    fn set(&self, end: BodyEnd) {
+        self.0.store(end as u8, Ordering::Release);
+    }
+}
+
+#[derive(Debug)]
+pub enum RequestBody {
+    Empty,
+    Streamed(Box<Streamed>),
+}
+
+#[derive(Debug)]
+pub struct Streamed {
+    inner: Incoming,
+    bytes_left: u64,
+    stall: Stall,
+    progress: Arc<BodyProgress>,
+}
+
+impl RequestBody {
+    /// The second value is there for a body that is not empty.
+    pub fn new(
+        inner: Incoming,
+        bytes_max: u64,
+        stall: Duration,
+    ) -> (Self, Option<Arc<BodyProgress>>) {
+        if inner.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let progress = Arc::new(BodyProgress::default());
+        let streamed = Streamed {
+            inner,
+            bytes_left: bytes_max,
+            stall: Stall::new(stall),
+            progress: Arc::clone(&progress),
+        };
+        (Self::Streamed(Box::new(streamed)), Some(progress))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed(streamed) => streamed.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(streamed) => streamed.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(streamed) => streamed.inner.size_hint(),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            if self.stall.is_over(cx) {
+                self.progress.set(BodyEnd::Stalled);
+                return Poll::Ready(Some(Err(BodyError::Stalled)));
+            }
+            return Poll::Pending;
+        };
+        self.stall.moved();
+        let result = match next {
+            None => {
+                self.progress.set(BodyEnd::Complete);
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => {
+                self.progress.set(BodyEnd::Broken);
+                Err(error.into())
+            }
+            Some(Ok(frame)) => {
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if size > self.bytes_left {
+                    self.progress.set(BodyEnd::TooLarge);
+                    Err(BodyError::TooLarge)
+                } else {
+                    self.bytes_left -= size;
+                    if self.inner.is_end_stream() {
+                        self.progress.set(BodyEnd::Complete);
+                    }
+                    Ok(frame)
+                }
+            }
+        };
+        Poll::Ready(Some(result))
+    }
+}
+
+/// The body of an answer to a client: a page of the ingress, or what a replica sends.
+#[derive(Debug)]
+pub struct ResponseBody {
+    content: Content,
+    /// Tells the connection, when dropped, that the request is over.
+    _phase: Option<PhaseGuard>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Page(Bytes),
+    Relayed(Box<Relayed>),
+}
+
+/// What goes on while a replica's answer is streamed.
+#[derive(Debug)]
+pub struct Relayed {
+    inner: Incoming,
+    sender: Option<Sender>,
+    claim: Option<Claim>,
+    in_flight: Option<InFlight>,
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    stall: Stall,
+    /// A cut event stream ends cleanly: its client connects again by itself, and nothing of it counts as truncated.
+    is_event_stream: bool,
+}
+
+impl Relayed {
+    pub fn new(
+        inner: Incoming,
+        sender: Sender,
+        claim: Claim,
+        in_flight: Option<InFlight>,
+        idle: Duration,
+        is_event_stream: bool,
+    ) -> Self {
+        Self {
+            inner,
+            sender: Some(sender),
+            claim: Some(claim),
+            in_flight,
+            cut: None,
+            stall: Stall::new(idle),
+            is_event_stream,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.claim.is_none() {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return self.poll_waiting(cx);
+        };
+        self.stall.moved();
+        match next {
+            None => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Ok(frame)) => {
+                if self.inner.is_end_stream() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn poll_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(claim) = &self.claim else {
+            return Poll::Ready(None);
+        };
+        // Made at the first wait only: most answers arrive whole with their head.
+        let cut = self
+            .cut
+            .get_or_insert_with(|| Box::pin(claim.replica().cut.clone().cancelled_owned()));
+        if cut.as_mut().poll(cx).is_ready() {
+            self.release();
+            return Poll::Ready(if self.is_event_stream {
+                None
+            } else {
+                Some(Err(BodyError::Cut))
+            });
+        }
+        if self.stall.is_over(cx) {
+            self.release();
+            return Poll::Ready(Some(Err(BodyError::Stalled)));
+        }
+        Poll::Pending
+    }
+
+    /// The answer is complete: the connection may serve the next request.
+    fn finish(&mut self) {
+        if let (Some(sender), Some(claim)) = (self.sender.take(), &self.claim)
+            && !claim.replica().is_retired()
+        {
+            claim.replica().pool.put(sender);
+        }
+        self.release();
+    }
+
+    fn release(&mut self) {
+        self.sender = None;
+        self.claim = None;
+        self.in_flight = None;
+    }
+}
+
+impl ResponseBody {
+    pub fn page(bytes: Bytes) -> Self {
+        Self {
+            content: Content::Page(bytes),
+            _phase: None,
+        }
+    }
+
+    pub fn relayed(mut relayed: Relayed) -> Self {
+        if relayed.inner.is_end_stream() {
+            relayed.finish();
+            return Self::page(Bytes::new());
+        }
+        Self {
+            content: Content::Relayed(Box::new(relayed)),
+            _phase: None,
+        }
+    }
+
+    pub fn with_phase(mut self, phase: Option<PhaseGuard>) -> Self {
+        self._phase = phase;
+        self
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.content {
+            Content::Page(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Page(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Relayed(relayed) => relayed.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Page(bytes) => bytes.is_empty(),
+            Content::Relayed(relayed) => relayed.claim.is_none() || relayed.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Page(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Relayed(relayed) => relayed.inner.size_hint(),
+        }
+    }
+}
+
+/// A deadline that exists only while something is awaited. Zero means none.
+#[derive(Debug)]
+pub struct Stall {
+    limit: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    is_armed: bool,
+}
+
+impl Stall {
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            sleep: None,
+            is_armed: false,
+        }
+    }
+
+    pub fn moved(&mut self) {
+        self.is_armed = false;
+    }
+
+    /// Called while waiting: starts the deadline at the first call after a move, answers whether it passed.
+    pub fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.limit.is_zero() {
+            return false;
+        }
+        let deadline = Instant::now() + self.limit;
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if !self.is_armed {
+            sleep.as_mut().reset(deadline);
+            self.is_armed = true;
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+
+    pub fn set_limit(&mut self, limit: Duration) {
+        if limit != self.limit {
+            self.limit = limit;
+            self.is_armed = false;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The life of the process: restore, listen, serve, stop in order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use domain::{Clock, Entropy};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    IngressError,
+    admin::{self, Admin},
+    config::IngressConfig,
+    persist::RouteStore,
+    proxy::Proxy,
+    registry::Registry,
+    request_id::RequestIds,
+    server::{self, Server},
+    traffic::{OpenConnections, Traffic},
+};
+
+/// How often connections to replicas that nobody uses are closed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is left after the last request gets this long to end.
+const REST_WAIT: Duration = Duration::from_secs(1);
+
+/// A running ingress.
+pub struct Ingress {
+    addresses: Vec<SocketAddr>,
+    registry: Arc<Registry>,
+    open: Arc<OpenConnections>,
+    stop: CancellationToken,
+    stop_admin: CancellationToken,
+    connections: TaskTracker,
+    upstream: TaskTracker,
+    background: TaskTracker,
+    shutdown_grace: Duration,
+}
+
+/// Runs until `shutdown` resolves, then lets requests finish.
+pub async fn run(
+    config: IngressConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), IngressError> {
+    let ingress = Ingress::start(
+        config,
+        Arc::new(domain::SystemClock),
+        &domain::SystemEntropy,
+    )
+    .await?;
+    shutdown.await;
+    ingress.stop().await;
+    Ok(())
+}
+
+impl Ingress {
+    /// Returns when every listener is open and the restored routes are active.
+    pub async fn start(
+        config: IngressConfig,
+        clock: Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, IngressError> {
+        let store =
+            RouteStore::open(&config.state_dir).map_err(|source| IngressError::StateDir {
+                path: config.state_dir.clone(),
+                source,
+            })?;
+        let registry = Arc::new(Registry::new(store));
+        let now = clock.now();
+        let warnings = registry.restore(now.into()).await;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let tasks = TaskTracker::new();
+        let upstream = TaskTracker::new();
+        let open = Arc::new(OpenConnections::default());
+        let stop = CancellationToken::new();
+        let proxy = Arc::new(Proxy {
+            registry: Arc::clone(&registry),
+            limits: config.limits.clone(),
+            clock,
+            ids: RequestIds::new(entropy),
+            tunnels: tasks.clone(),
+            upstream: upstream.clone(),
+            traffic: Traffic::default(),
+        });
+        let server = Arc::new(Server {
+            proxy: Arc::clone(&proxy),
+            open: Arc::clone(&open),
+            trusted_proxies: config.trusted_proxies,
+            stop: stop.clone(),
+            connections: tasks.clone(),
+        });
+        let ingress = Self {
+            addresses: Vec::new(),
+            registry,
+            open,
+            stop,
+            stop_admin: CancellationToken::new(),
+            connections: tasks,
+            upstream,
+            background: TaskTracker::new(),
+            shutdown_grace: Duration::from_millis(config.limits.shutdown_grace_ms),
+        };
+        let admin = Arc::new(Admin {
+            registry: Arc::clone(&ingress.registry),
+            proxy,
+            open: Arc::clone(&ingress.open),
+            started_at_ms: now.timestamp_millis(),
+            warnings,
+        });
+        ingress.begin(
+            server,
+            admin,
+            &config.listen,
+            &config.admin_socket,
+            Duration::from_millis(config.limits.upstream_idle_ms),
+        )
+    }
+
+    /// The addresses that it listens on, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, lets requests finish for the configured grace, ends the rest.
+    pub async fn stop(self) {
+        tracing::info!("the ingress stops");
+        self.stop.cancel();
+        self.connections.close();
+        if tokio::time::timeout(self.shutdown_grace, self.connections.wait())
+            .await
+            .is_err()
+        {
+            let cut = self.registry.cut_all().await;
+            tracing::warn!(cut, "requests did not end within the grace of the shutdown");
+        }
+        self.registry.sweep(Duration::ZERO);
+        self.upstream.close();
+        self.stop_admin.cancel();
+        self.background.close();
+        // Long calls of the admin API (a drain) end with their caller's connection.
+        let rest = futures_util::future::join(self.background.wait(), self.upstream.wait());
+        let _in_time = tokio::time::timeout(REST_WAIT, rest).await;
+        tracing::info!("the ingress has stopped");
+    }
+
+    fn begin(
+        mut self,
+        server: Arc<Server>,
+        admin: Arc<Admin>,
+        listen: &[SocketAddr],
+        admin_socket: &std::path::Path,
+        idle_max: Duration,
+    ) -> Result<Self, IngressError> {
+        let mut listeners = Vec::new();
+        for address in listen {
+            let failed = |source| IngressError::Listen {
+                address: *address,
+                source,
+            };
+            let listener = server::listen(*address).map_err(failed)?;
+            self.addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let admin_listener =
+            admin::listen(admin_socket).map_err(|source| IngressError::AdminSocket {
+                path: admin_socket.to_owned(),
+                source,
+            })?;
+        for listener in listeners {
+            self.background.spawn(Arc::clone(&server).accept(listener));
+        }
+        self.background.spawn(admin.accept(
+            admin_listener,
+            self.stop_admin.clone(),
+            self.background.clone(),
+        ));
+        let (registry, stop) = (Arc::clone(&self.registry), self.stop.clone());
+        self.background.spawn(async move {
+            while tokio::time::timeout(SWEEP_INTERVAL, stop.cancelled())
+                .await
+                .is_err()
+            {
+                registry.sweep(idle_max);
+            }
+        });
+        tracing::info!(addresses = ?self.addresses, services = self.registry.list().len(), "the ingress listens");
+        Ok(self)
+    }
+}

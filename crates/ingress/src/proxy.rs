@@ -1,0 +1,515 @@
+//! One request: find the service, claim a replica, send, stream the answer back.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use domain::Clock;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, UPGRADE},
+    request, uri,
+};
+use hyper::{body::Incoming, client::conn::TrySendError, upgrade::OnUpgrade};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    body::{BodyEnd, BodyProgress, Relayed, RequestBody, ResponseBody},
+    config::Limits,
+    host,
+    hygiene::{self, Facts, Hop},
+    live::{Active, Claim, InFlight, Pick, ReplicaLive, ServiceLive},
+    pages::Page,
+    phase::{Phase, PhaseGuard},
+    pool::{self, Sender},
+    registry::Registry,
+    request_id::RequestIds,
+    routes::{RouteState, ServiceRoute},
+    traffic::Traffic,
+    tunnel,
+};
+
+/// Between two attempts when every replica was tried once.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Proxy {
+    pub registry: Arc<Registry>,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+    pub ids: RequestIds,
+    /// Tunnels; a shutdown waits for them.
+    pub tunnels: TaskTracker,
+    /// Connections to replicas; they end with the last request that uses them.
+    pub upstream: TaskTracker,
+    pub traffic: Traffic,
+}
+
+/// One client connection, as its requests see it.
+#[derive(Debug)]
+pub struct Connection {
+    pub hop: Hop,
+    /// HTTP/1.1 only.
+    pub phase: Option<Arc<Phase>>,
+}
+
+/// A request on its way: what every attempt needs.
+struct Journey<'a> {
+    service: &'a Arc<ServiceLive>,
+    /// Moves into the answer.
+    in_flight: Option<InFlight>,
+    request_id: HeaderValue,
+    deadline: Option<Instant>,
+    hold_deadline: Option<Instant>,
+    progress: Option<Arc<BodyProgress>>,
+    /// The client's side of a WebSocket handshake.
+    upgrade: Option<OnUpgrade>,
+    attempts: u8,
+    tried: Vec<Arc<ReplicaLive>>,
+}
+
+enum Attempt {
+    Answered(Response<ResponseBody>),
+    Failed(Page),
+    /// Nothing reached the app: again, with the same request.
+    Again(Box<Request<RequestBody>>, Page),
+}
+
+impl Proxy {
+    /// Never fails: what goes wrong is a page.
+    pub async fn handle(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let mut phase = connection.phase.as_ref().map(PhaseGuard::new);
+        let now_ms = self.clock.now().timestamp_millis();
+        let request_id = hygiene::trusted_request_id(request.headers(), &connection.hop)
+            .unwrap_or_else(|| self.ids.next(now_ms));
+        let is_http1 = request.version() != Version::HTTP_2;
+        let response = match self.route(connection, &request) {
+            Err(page) => {
+                self.traffic.count_page(page);
+                phase_of_unread(&mut phase, &request);
+                page.answer(request.headers(), &request_id, is_http1)
+            }
+            Ok((service, host)) => {
+                service.counters.requests.fetch_add(1, Ordering::Relaxed);
+                let accept = request.headers().get(http::header::ACCEPT).cloned();
+                let result = self
+                    .serve(
+                        connection,
+                        &service,
+                        request,
+                        host,
+                        &request_id,
+                        now_ms,
+                        &mut phase,
+                    )
+                    .await;
+                let response = result.unwrap_or_else(|page| {
+                    if page.status().is_server_error() {
+                        service.counters.ingress_5xx.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let headers: HeaderMap = accept
+                        .map(|accept| (http::header::ACCEPT, accept))
+                        .into_iter()
+                        .collect();
+                    page.answer(&headers, &request_id, is_http1)
+                });
+                service.count_status(response.status());
+                response
+            }
+        };
+        response.map(|body| body.with_phase(phase))
+    }
+
+    /// Everything that is decided by the head alone.
+    fn route(
+        &self,
+        connection: &Connection,
+        request: &Request<Incoming>,
+    ) -> Result<(Arc<ServiceLive>, HeaderValue), Page> {
+        if connection
+            .phase
+            .as_ref()
+            .is_some_and(|phase| phase.is_malformed())
+        {
+            return Err(Page::Malformed);
+        }
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return Err(Page::MethodRefused);
+        }
+        let host = host_of(request)?;
+        let name = host.to_str().map_err(|_| Page::Malformed)?;
+        let name = host::normalise(name).map_err(|_| Page::Malformed)?;
+        let service = self.registry.find_host(&name).ok_or(Page::UnknownHost)?;
+        Ok((service, host))
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where a request is taken apart"
+    )]
+    async fn serve(
+        &self,
+        connection: &Connection,
+        service: &Arc<ServiceLive>,
+        request: Request<Incoming>,
+        host: HeaderValue,
+        request_id: &HeaderValue,
+        start_ms: i64,
+        phase: &mut Option<PhaseGuard>,
+    ) -> Result<Response<ResponseBody>, Page> {
+        let Some(in_flight) = InFlight::try_new(service, self.limits.in_flight_per_service_max)
+        else {
+            phase_of_unread(phase, &request);
+            return Err(Page::Busy);
+        };
+        let body_bytes_max = service
+            .active
+            .load()
+            .route
+            .as_ref()
+            .map_or(0, |route| route.body_bytes_max);
+        let (mut parts, body) = request.into_parts();
+        let stall = Duration::from_millis(self.limits.body_read_timeout_ms);
+        let (body, progress) = RequestBody::new(body, body_bytes_max, stall);
+        if let Some(phase) = phase {
+            phase.set_body(progress.clone());
+        }
+        if content_length(&parts.headers).is_some_and(|length| length > body_bytes_max) {
+            return Err(Page::BodyTooLarge);
+        }
+        let is_websocket = hygiene::is_websocket(parts.version, &parts.method, &parts.headers);
+        let upgrade = is_websocket
+            .then(|| parts.extensions.remove::<OnUpgrade>())
+            .flatten();
+        let facts = Facts {
+            host,
+            request_id: request_id.clone(),
+            start_ms,
+            is_websocket: upgrade.is_some(),
+            version: parts.version,
+        };
+        hygiene::to_replica(&mut parts.headers, &connection.hop, facts);
+        let request = onward(parts, body)?;
+        let journey = Journey {
+            service,
+            in_flight: Some(in_flight),
+            request_id: request_id.clone(),
+            deadline: None,
+            hold_deadline: None,
+            progress,
+            upgrade,
+            attempts: 0,
+            tried: Vec::new(),
+        };
+        self.travel(journey, request).await
+    }
+
+    async fn travel(
+        &self,
+        mut journey: Journey<'_>,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, Page> {
+        loop {
+            let (active, claim) = self.admit(&mut journey).await?;
+            let Some(route) = &active.route else {
+                return Err(Page::UnknownHost);
+            };
+            journey.attempts += 1;
+            match self.attempt(&mut journey, route, claim, request).await {
+                Attempt::Answered(response) => return Ok(response),
+                Attempt::Failed(page) => return Err(page),
+                Attempt::Again(_, page) if journey.attempts >= route.retry.attempts_max => {
+                    return Err(page);
+                }
+                Attempt::Again(same, _) => {
+                    journey
+                        .service
+                        .counters
+                        .retries
+                        .fetch_add(1, Ordering::Relaxed);
+                    request = *same;
+                }
+            }
+        }
+    }
+
+    /// Waits while the service is holding, then claims a replica under one snapshot of the route.
+    async fn admit(&self, journey: &mut Journey<'_>) -> Result<(Arc<Active>, Claim), Page> {
+        let service = journey.service;
+        loop {
+            let active = service.active.load_full();
+            match active.route.as_ref().map(|route| route.state) {
+                None => return Err(Page::UnknownHost),
+                Some(RouteState::Deploying) => return Err(Page::Deploying),
+                Some(RouteState::Crashed) => return Err(Page::Crashed),
+                Some(RouteState::Stopped) => return Err(Page::Stopped),
+                Some(RouteState::Holding) => self.hold(journey).await?,
+                Some(RouteState::Serving) => match active.pick(&journey.tried, service.next_turn())
+                {
+                    Pick::Claimed(claim) => return Ok((active, claim)),
+                    Pick::Outdated => {}
+                    Pick::Exhausted => {
+                        journey.tried.clear();
+                        tokio::time::sleep(RETRY_PAUSE * u32::from(journey.attempts)).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Waits for the next change of a holding route.
+    async fn hold(&self, journey: &mut Journey<'_>) -> Result<(), Page> {
+        let service = journey.service;
+        let held = Held::try_new(service, self.limits.held_per_service_max).ok_or(Page::Busy)?;
+        let hold_for = Duration::from_millis(self.limits.hold_timeout_ms);
+        let deadline = *journey
+            .hold_deadline
+            .get_or_insert_with(|| Instant::now() + hold_for);
+        let changed = service.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        // Looked at again, after the wake-up was registered: a change in between is not missed.
+        let is_holding = service
+            .active
+            .load()
+            .route
+            .as_ref()
+            .is_some_and(|route| route.state == RouteState::Holding);
+        if is_holding && tokio::time::timeout_at(deadline, changed).await.is_err() {
+            return Err(Page::HeldTooLong);
+        }
+        drop(held);
+        Ok(())
+    }
+
+    async fn attempt(
+        &self,
+        journey: &mut Journey<'_>,
+        route: &ServiceRoute,
+        claim: Claim,
+        request: Request<RequestBody>,
+    ) -> Attempt {
+        let deadline = *journey.deadline.get_or_insert_with(|| {
+            Instant::now() + Duration::from_millis(route.request_timeout_ms)
+        });
+        let has_body = journey.progress.is_some();
+        let may_repeat = route.retry.idempotent
+            && !has_body
+            && request.method().is_idempotent()
+            && journey.upgrade.is_none();
+        let reused = self.reuse(&claim, journey, may_repeat);
+        let was_reused = reused.is_some();
+        let mut sender = match reused {
+            Some(sender) => sender,
+            None => match self.connect(&claim, deadline).await {
+                Ok(sender) => sender,
+                Err(page) => {
+                    journey.tried.push(Arc::clone(claim.replica()));
+                    return Attempt::Again(Box::new(request), page);
+                }
+            },
+        };
+        let spare = (was_reused && may_repeat).then(|| copy_without_body(&request));
+        let cut = Arc::clone(claim.replica());
+        let sent = tokio::select! {
+            biased;
+            sent = sender.try_send_request(request) => sent,
+            () = cut.cut.cancelled() => return Attempt::Failed(Page::Cut),
+            () = tokio::time::sleep_until(deadline) => return Attempt::Failed(Page::TimedOut),
+        };
+        match sent {
+            Ok(response) => self.relay(journey, route, claim, sender, response),
+            Err(error) => failed(journey, &claim, error, was_reused, spare),
+        }
+    }
+
+    fn reuse(&self, claim: &Claim, journey: &Journey<'_>, may_repeat: bool) -> Option<Sender> {
+        if journey.upgrade.is_some() {
+            return None; // a tunnel keeps its connection; it begins with a fresh one
+        }
+        let idle_ms = if may_repeat {
+            self.limits.upstream_idle_ms
+        } else {
+            self.limits.upstream_idle_unsafe_ms
+        };
+        claim.replica().pool.take(Duration::from_millis(idle_ms))
+    }
+
+    async fn connect(&self, claim: &Claim, deadline: Instant) -> Result<Sender, Page> {
+        let replica = claim.replica();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Duration::from_millis(self.limits.connect_timeout_ms).min(left);
+        match pool::connect(replica.address, timeout, &self.upstream).await {
+            Ok(sender) => {
+                replica.mark_up();
+                Ok(sender)
+            }
+            Err(error) => {
+                tracing::debug!(replica = %replica.id, %error, "no connection");
+                replica.mark_down();
+                Err(if left <= timeout {
+                    Page::TimedOut
+                } else {
+                    Page::Unreachable
+                })
+            }
+        }
+    }
+
+    fn relay(
+        &self,
+        journey: &mut Journey<'_>,
+        route: &ServiceRoute,
+        claim: Claim,
+        sender: Sender,
+        mut response: Response<Incoming>,
+    ) -> Attempt {
+        let in_flight = journey.in_flight.take();
+        let request_id = journey.request_id.clone();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(client) = journey.upgrade.take() else {
+                return Attempt::Failed(Page::BadAnswer);
+            };
+            let replica = hyper::upgrade::on(&mut response);
+            self.tunnels
+                .spawn(tunnel::run(client, replica, claim, in_flight));
+            let (mut parts, _) = response.into_parts();
+            hygiene::to_client(&mut parts.headers, request_id);
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            parts
+                .headers
+                .insert(UPGRADE, HeaderValue::from_static("websocket"));
+            return Attempt::Answered(Response::from_parts(
+                parts,
+                ResponseBody::page(bytes::Bytes::new()),
+            ));
+        }
+        let (mut parts, body) = response.into_parts();
+        parts.version = Version::HTTP_11;
+        hygiene::to_client(&mut parts.headers, request_id);
+        let is_event_stream = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let idle = Duration::from_millis(route.response_idle_timeout_ms);
+        let relayed = Relayed::new(body, sender, claim, in_flight, idle, is_event_stream);
+        Attempt::Answered(Response::from_parts(parts, ResponseBody::relayed(relayed)))
+    }
+}
+
+/// Decides what a broken exchange means: repeat it only when the app cannot have seen it, or may see it twice.
+fn failed(
+    journey: &Journey<'_>,
+    claim: &Claim,
+    mut error: TrySendError<Request<RequestBody>>,
+    was_reused: bool,
+    spare: Option<Request<RequestBody>>,
+) -> Attempt {
+    let unsent = error.take_message();
+    let error = error.into_error();
+    match journey.progress.as_ref().map(|progress| progress.end()) {
+        Some(BodyEnd::TooLarge) => return Attempt::Failed(Page::BodyTooLarge),
+        Some(BodyEnd::Stalled) => return Attempt::Failed(Page::BodyStalled),
+        _ => {}
+    }
+    if let Some(request) = unsent {
+        claim.replica().pool.clear();
+        return Attempt::Again(Box::new(request), Page::BadAnswer);
+    }
+    let closed_early = was_reused && !error.is_parse() && !error.is_timeout();
+    match spare {
+        Some(request) if closed_early => {
+            // Its neighbours in the pool are as old: begin anew.
+            claim.replica().pool.clear();
+            Attempt::Again(Box::new(request), Page::BadAnswer)
+        }
+        _ => {
+            tracing::debug!(replica = %claim.replica().id, %error, "no complete answer");
+            Attempt::Failed(Page::BadAnswer)
+        }
+    }
+}
+
+/// The authority that the client asked for; anything ambiguous is refused.
+fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Page> {
+    let mut fields = request.headers().get_all(HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(Page::Malformed);
+    }
+    match (request.uri().authority(), field) {
+        (None, Some(host)) => Ok(host.clone()),
+        (None, None) => Err(Page::Malformed),
+        (Some(authority), field) => {
+            let differs = field.is_some_and(|host| {
+                !host
+                    .as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            });
+            if differs || authority.as_str().contains('@') {
+                return Err(Page::Malformed);
+            }
+            HeaderValue::from_str(authority.as_str()).map_err(|_| Page::Malformed)
+        }
+    }
+}
+
+/// The same request in HTTP/1.1 origin form.
+fn onward(parts: request::Parts, body: RequestBody) -> Result<Request<RequestBody>, Page> {
+    let mut target = uri::Parts::default();
+    target.path_and_query = parts
+        .uri
+        .into_parts()
+        .path_and_query
+        .or_else(|| Some(uri::PathAndQuery::from_static("/")));
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = Uri::from_parts(target).map_err(|_| Page::Malformed)?;
+    *request.headers_mut() = parts.headers;
+    Ok(request)
+}
+
+fn copy_without_body(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A body that nobody reads leaves the connection in the middle of it.
+fn phase_of_unread(phase: &mut Option<PhaseGuard>, request: &Request<Incoming>) {
+    if let Some(phase) = phase
+        && !http_body::Body::is_end_stream(request.body())
+    {
+        phase.set_body(Some(Arc::default()));
+    }
+}
+
+/// One request that waits for a holding service.
+struct Held<'a>(&'a ServiceLive);
+
+impl<'a> Held<'a> {
+    fn try_new(service: &'a ServiceLive, limit: usize) -> Option<Self> {
+        let before = service.held.fetch_add(1, Ordering::Relaxed);
+        let held = Self(service);
+        (before < limit).then_some(held)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
