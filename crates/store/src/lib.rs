@@ -61,8 +61,11 @@
 
 pub mod audit;
 pub mod data_keys;
+pub mod deployments;
 pub mod migrations;
 pub mod organizations;
+pub mod releases;
+pub mod runs;
 
 mod backend;
 mod database;
@@ -82,3 +85,9 @@ pub use unit::{Read, Unit, Write};
 pub use value::{Bind, Column, Json, Parameter, of_text, text_of};
 
 text_value!(data_keys::KeyState);
+text_value!(
+    domain::deployment::Phase,
+    domain::deployment::SkipReason,
+    domain::deployment::Step,
+    domain::deployment::Trigger,
+);
