@@ -3,7 +3,12 @@
 //! Invariant: every process starts through [`process`], every connection to a user-chosen address goes through [`egress`],
 //! every container spec leaves through [`policy`].
 
+pub mod engine;
 pub mod mask;
+pub mod network;
 pub mod output;
+pub mod policy;
 pub mod process;
 pub mod protocol;
+pub mod rollout;
+pub mod state;
