@@ -1,0 +1,54 @@
+# Seaway's own commands. `make run` and `make test` need nothing but this tree, a Rust tool chain and (on Debian, as root)
+# the package archive; everything else they install or start themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+TESTS := $(if $(NEXTEST),cargo nextest run,cargo test)
+PYTHON := python3
+
+.PHONY: help run build release lint test unit docs-test e2e e2e-full bench setup fmt openapi clean-docker
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+run: ## build and start Seaway on http://localhost:8080 (SQLite, this machine's Docker)
+	@tests/setup.sh docker
+	cargo build --quiet --package seaway
+	$(TARGET)/debug/seaway serve
+
+build:
+	cargo build --quiet --package seaway
+
+release: ## the binary as it is shipped
+	cargo build --release --package seaway
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## formatting, clippy, licences
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences not checked (banned crates are, by a test)"; fi
+
+setup: ## install what the tests need, start Docker, make the base images
+	@tests/setup.sh
+
+unit: setup ## unit and integration tests, both databases
+	$(TESTS) --workspace
+
+docs-test:
+	cargo test --quiet --workspace --doc
+
+test: lint unit docs-test e2e ## everything that must pass before a change lands
+
+e2e: setup build ## the core journeys against the real binary, Docker and git, from an empty state
+	$(PYTHON) -m tests.e2e core
+
+e2e-full: setup build ## the core journeys, every fault and every bad input
+	$(PYTHON) -m tests.e2e
+
+bench: setup release ## the four measurements of bench/README.md
+	$(PYTHON) -m bench
