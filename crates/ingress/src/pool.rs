@@ -92,6 +92,7 @@ pub async fn connect(
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(ANSWER_HEAD_BYTES_MAX)
+        .max_header_size(ANSWER_HEAD_BYTES_MAX)
         .max_headers(ANSWER_HEADERS_MAX)
         .handshake(TokioIo::new(stream))
         .await

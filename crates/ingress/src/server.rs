@@ -143,6 +143,7 @@ impl Server {
             service_fn(|request| answer(Arc::clone(&self.proxy), Arc::clone(&connection), request));
         let serving = http1::Builder::new()
             .max_buf_size(limits.head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN))
+            .max_header_size(limits.head_bytes_max)
             .max_headers(limits.headers_max)
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(stream), service)
