@@ -5,6 +5,7 @@
 //! `require(permission)` first, opens one write unit, changes, appends one audit entry, commits.
 
 pub mod access;
+pub mod audit;
 pub mod error;
 pub mod idempotency;
 pub mod keys;

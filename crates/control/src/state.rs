@@ -8,6 +8,7 @@ use domain::{Clock, Entropy};
 use store::Store;
 use vault::{KeyRing, MasterRing, Signer};
 
+use crate::access::cache::{MembershipCache, PrincipalCache};
 use crate::keys::Keys;
 
 /// Settings of the instance that come from the configuration, not from the database.
@@ -37,7 +38,8 @@ struct Parts {
     server: Arc<dyn Server>,
     config: ControlConfig,
     signer: Signer,
-    principals: crate::access::cache::PrincipalCache,
+    principals: PrincipalCache,
+    memberships: MembershipCache,
 }
 
 /// Everything that the control plane is made of. Cheap to clone.
@@ -65,7 +67,8 @@ impl Control {
             server: parts.server,
             config: parts.config,
             signer,
-            principals: crate::access::cache::PrincipalCache::default(),
+            principals: PrincipalCache::default(),
+            memberships: MembershipCache::default(),
         }))
     }
 
@@ -103,7 +106,20 @@ impl Control {
         &self.0.signer
     }
 
-    pub(crate) fn principals(&self) -> &crate::access::cache::PrincipalCache {
+    pub(crate) fn principals(&self) -> &PrincipalCache {
         &self.0.principals
+    }
+
+    pub(crate) fn memberships(&self) -> &MembershipCache {
+        &self.0.memberships
+    }
+
+    /// Call it in every unit that revokes, removes or demotes: what is remembered about principals is forgotten with the commit.
+    pub fn forget_access_after(&self, write: &mut store::Write) {
+        let control = self.clone();
+        write.after_commit(move || {
+            control.principals().forget_all();
+            control.memberships().forget_all();
+        });
     }
 }

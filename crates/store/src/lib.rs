@@ -62,10 +62,19 @@
 pub mod audit;
 pub mod data_keys;
 pub mod deployments;
+pub mod instance;
+pub mod invitations;
+pub mod links;
+pub mod mails;
+pub mod memberships;
 pub mod migrations;
 pub mod organizations;
 pub mod releases;
 pub mod runs;
+pub mod sessions;
+pub mod throttles;
+pub mod tokens;
+pub mod users;
 
 mod backend;
 mod database;
@@ -91,3 +100,7 @@ text_value!(
     domain::deployment::Step,
     domain::deployment::Trigger,
 );
+text_value!(domain::permission::Role);
+text_value!(instance::SignUp);
+text_value!(links::LinkKind);
+text_value!(mails::MailState);

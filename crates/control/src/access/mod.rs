@@ -1,23 +1,32 @@
 //! Who asks, and what they may do: principal → located resource → actor. Every use case takes an [`Actor`] (or a
 //! [`Principal`] where no organization is concerned), so none can be called without authorisation.
 
+pub mod authenticate;
 pub mod cache;
+
+mod actor;
+mod locate;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use domain::id::{EnvironmentId, OrganizationId, ProjectId, RequestId, ServiceId, SessionId, TokenId, UserId};
 use domain::permission::{Permission, Role};
+use ipnet::IpNet;
+use store::memberships::Switches;
 
-use crate::error::{ControlError, Result};
+pub use actor::SWITCHABLE;
 
 /// An authenticated person or token.
 #[derive(Debug, Clone)]
 pub struct Principal {
     pub user: UserId,
     pub email: String,
+    pub name: String,
+    /// Nothing but the own account is open to an address that is not verified.
+    pub email_verified: bool,
     pub via: Via,
-    /// May change the instance itself.
+    /// May change the instance itself. Never with a token.
     pub operator: bool,
 }
 
@@ -34,6 +43,15 @@ pub struct Restriction {
     pub project: Option<ProjectId>,
     pub environment: Option<EnvironmentId>,
     pub service: Option<ServiceId>,
+    /// Networks it may be used from; `None`: any.
+    pub addresses: Option<Vec<IpNet>>,
+}
+
+impl Restriction {
+    /// Whether the token is confined to anything at all.
+    pub fn confines(&self) -> bool {
+        self.organization.is_some() || self.project.is_some() || self.environment.is_some() || self.service.is_some()
+    }
 }
 
 /// Facts of the request that the audit log keeps.
@@ -61,23 +79,11 @@ pub struct Actor {
     pub origin: Origin,
     pub organization: OrganizationId,
     pub role: Role,
+    /// Rights of a member that differ from the role's; see [`SWITCHABLE`].
+    pub switches: Switches,
+    /// The only projects that this member (or token) sees; `None`: all. Lists filter by it.
+    pub projects: Option<BTreeSet<ProjectId>>,
     pub located: Located,
-}
-
-impl Actor {
-    /// Effective right = min(token, current role of its owner).
-    ///
-    /// # Errors
-    /// `Forbidden` when the role lacks the right, `ScopeMissing` when the token does.
-    pub fn require(&self, permission: Permission) -> Result<()> {
-        if !self.role.allows(permission) {
-            return Err(ControlError::Forbidden(permission));
-        }
-        match &self.principal.via {
-            Via::Token { scopes, .. } if !scopes.contains(&permission) => Err(ControlError::ScopeMissing(permission)),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// The kinds of resources that a path can name.
@@ -117,20 +123,4 @@ impl Kind {
 pub enum Presented<'a> {
     Bearer(&'a str),
     SessionCookie(&'a str),
-}
-
-impl crate::Control {
-    /// Finds out who sends a request.
-    ///
-    /// # Errors
-    /// `unauthenticated` for anything that is not a live session or token.
-    pub async fn authenticate(&self, _presented: Presented<'_>, _origin: &Origin) -> Result<Principal> {
-        Err(ControlError::refused(contract::Code::Unauthenticated, "Sign in, or send `Authorization: Bearer <token>`."))
-    }
-
-    /// Locates a resource by id or slug and makes the principal an actor in its organization. A resource that does not exist
-    /// and one of an organization that the principal does not belong to are the same `NotFound`.
-    pub async fn actor(&self, _principal: &Principal, _origin: &Origin, kind: Kind, _text: &str) -> Result<Actor> {
-        Err(ControlError::NotFound(kind.word()))
-    }
 }

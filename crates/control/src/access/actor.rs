@@ -1,0 +1,180 @@
+//! A principal becomes an actor in the organization of what it wants to act on.
+
+use std::collections::BTreeSet;
+
+use contract::Code;
+use domain::id::{OrganizationId, ProjectId};
+use domain::permission::{Permission, Role};
+use store::memberships::{self, MembershipRow};
+
+use super::{Actor, Kind, Located, Origin, Principal, Restriction, Via, locate};
+use crate::Control;
+use crate::error::{ControlError, Result};
+
+/// What an owner or admin may switch on or off for one member. Everything else goes by the role alone.
+pub const SWITCHABLE: [Permission; 11] = [
+    Permission::ProjectsWrite,
+    Permission::ProjectsDelete,
+    Permission::ServicesWrite,
+    Permission::ServicesDelete,
+    Permission::DeploymentsWrite,
+    Permission::VariablesWrite,
+    Permission::VariablesReveal,
+    Permission::LogsRead,
+    Permission::ExecWrite,
+    Permission::CredentialsRead,
+    Permission::CredentialsWrite,
+];
+
+impl Actor {
+    /// Effective right = min(token, current role of its owner).
+    ///
+    /// # Errors
+    /// `Forbidden` when the role lacks the right, `ScopeMissing` when the token does.
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        if !self.role_allows(permission) {
+            return Err(ControlError::Forbidden(permission));
+        }
+        match &self.principal.via {
+            Via::Token { scopes, .. } if !scopes.contains(&permission) => Err(ControlError::ScopeMissing(permission)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether role and switches give the right, whatever the token says.
+    pub fn role_allows(&self, permission: Permission) -> bool {
+        match (self.role, self.switches.get(&permission)) {
+            (Role::Member, Some(switched)) if SWITCHABLE.contains(&permission) => *switched,
+            _ => self.role.allows(permission),
+        }
+    }
+
+    /// Whether a project of the actor's organization may be seen.
+    pub fn sees_project(&self, project: ProjectId) -> bool {
+        self.projects.as_ref().is_none_or(|allowed| allowed.contains(&project))
+    }
+
+    /// # Errors
+    /// `Forbidden` for those who see some projects only: what concerns the whole organization is not theirs.
+    pub fn require_all_projects(&self, permission: Permission) -> Result<()> {
+        match self.projects {
+            None => Ok(()),
+            Some(_) => Err(ControlError::Forbidden(permission)),
+        }
+    }
+}
+
+impl Principal {
+    /// # Errors
+    /// `Forbidden`-like refusal for tokens: what guards the account itself needs a person who signs in.
+    pub fn require_session(&self) -> Result<domain::id::SessionId> {
+        match &self.via {
+            Via::Session { id, .. } => Ok(*id),
+            Via::Token { .. } => Err(ControlError::refused(Code::Forbidden, "A token cannot do this. Sign in with e-mail address and password.")),
+        }
+    }
+
+    /// # Errors
+    /// `email-unverified`.
+    pub fn require_verified(&self) -> Result<()> {
+        match self.email_verified {
+            true => Ok(()),
+            false => Err(ControlError::refused(
+                Code::EmailUnverified,
+                "Verify the e-mail address first: enter the code from the mail, or ask for a new one.",
+            )),
+        }
+    }
+
+    /// For what is not inside an organization: a token needs the scope and must not be confined.
+    ///
+    /// # Errors
+    /// `ScopeMissing`.
+    pub fn require_scope(&self, permission: Permission) -> Result<()> {
+        match &self.via {
+            Via::Token { scopes, restriction, .. } if !scopes.contains(&permission) || restriction.confines() => {
+                Err(ControlError::ScopeMissing(permission))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn restriction(&self) -> Option<&Restriction> {
+        match &self.via {
+            Via::Token { restriction, .. } => Some(restriction),
+            Via::Session { .. } => None,
+        }
+    }
+}
+
+impl Control {
+    /// Locates a resource by id or slug and makes the principal an actor in its organization. A resource that does not
+    /// exist, one of an organization that the principal does not belong to, and one outside of the token's or member's
+    /// allowed part are the same `NotFound`.
+    ///
+    /// # Errors
+    /// `NotFound`; `email-unverified`.
+    pub async fn actor(&self, principal: &Principal, origin: &Origin, kind: Kind, text: &str) -> Result<Actor> {
+        principal.require_verified()?;
+        let absent = || ControlError::NotFound(kind.word());
+        let mut read = self.store().read().await?;
+        let located = locate::locate(&mut read, kind, text).await?.ok_or_else(absent)?;
+        let membership = self.membership(principal, located.organization).await?.ok_or_else(absent)?;
+        if !principal.restriction().is_none_or(|restriction| restriction.admits(&located)) {
+            return Err(absent());
+        }
+        let actor = Actor {
+            principal: principal.clone(),
+            origin: origin.clone(),
+            organization: located.organization,
+            role: membership.role,
+            switches: membership.switches.0,
+            projects: visible(membership.role, membership.projects.map(|projects| projects.0), principal.restriction()),
+            located,
+        };
+        let visible = match (&actor.projects, actor.located.project) {
+            (None, _) => true,
+            (Some(allowed), Some(project)) => allowed.contains(&project),
+            // The organization itself and what belongs to all of it.
+            (Some(_), None) => matches!(kind, Kind::Organization | Kind::Credential),
+        };
+        if visible { Ok(actor) } else { Err(absent()) }
+    }
+
+    /// The principal's membership in a living organization, remembered for a moment.
+    async fn membership(&self, principal: &Principal, organization: OrganizationId) -> Result<Option<MembershipRow>> {
+        let key = (principal.user, organization);
+        let now = self.clock().now();
+        if let Some(known) = self.memberships().get(&key, now) {
+            return Ok(Some(known));
+        }
+        let generation = self.memberships().generation();
+        let found = memberships::find(&mut self.store().read().await?, organization, principal.user).await?;
+        if let Some(found) = &found {
+            self.memberships().put(key, found.clone(), now, generation);
+        }
+        Ok(found)
+    }
+}
+
+impl Restriction {
+    /// Fails closed: a resource above or beside what the token is confined to is not admitted.
+    fn admits(&self, located: &Located) -> bool {
+        fn within<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
+            wanted.is_none() || wanted == found
+        }
+        within(self.organization.as_ref(), Some(&located.organization))
+            && within(self.project.as_ref(), located.project.as_ref())
+            && within(self.environment.as_ref(), located.environment.as_ref())
+            && within(self.service.as_ref(), located.service.as_ref())
+    }
+}
+
+/// Admins and owners see every project of their organization.
+fn visible(role: Role, projects: Option<BTreeSet<ProjectId>>, restriction: Option<&Restriction>) -> Option<BTreeSet<ProjectId>> {
+    let projects = if role >= Role::Admin { None } else { projects };
+    match restriction.and_then(|restriction| restriction.project) {
+        None => projects,
+        Some(only) => Some(projects.map_or_else(|| BTreeSet::from([only]), |set| set.into_iter().filter(|one| *one == only).collect())),
+    }
+}

@@ -1,0 +1,8 @@
+//! The audit log: every use case that changes something appends one record in its unit.
+//!
+//! In a use case: `self.record(&actor, "project.created").resource("project", id, Some(&name)).append(&mut write).await?;`
+//! right before the commit (the chain's head is locked until the unit ends). Details hold no secret and no personal data.
+
+mod record;
+
+pub use record::{Recording, truncated};
