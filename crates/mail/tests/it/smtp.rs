@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use domain::Secret;
 use mail::{Encryption, InvalidSettings, MailError, SmtpCredentials, SmtpSettings, SmtpTransport, Transport};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::samples;
 
@@ -38,8 +39,12 @@ async fn server(answers: &[(&'static str, &'static str)]) -> Server {
     Server { port, heard }
 }
 
-async fn converse(stream: TcpStream, answers: Arc<HashMap<&'static str, &'static str>>, heard: Heard) -> Option<()> {
-    let (reader, mut writer) = stream.into_split();
+async fn converse<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    answers: Arc<HashMap<&'static str, &'static str>>,
+    heard: Heard,
+) -> Option<()> {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
     let answer = |verb: &'static str, usual: &'static str| answers.get(verb).copied().unwrap_or(usual);
     writer.write_all(format!("{}\r\n", answer("GREETING", "220 test")).as_bytes()).await.ok()?;
@@ -180,4 +185,56 @@ fn settings_that_would_send_in_the_clear_are_refused() {
     let result =
         SmtpTransport::new(SmtpSettings { encryption: Encryption::Tls, root_certificate_pem: pem, ..settings(465) });
     assert!(matches!(result, Err(InvalidSettings::Tls(_))));
+}
+
+/// A server that speaks TLS from the first byte, with a certificate for `localhost` that nobody vouches for but `pem`.
+async fn tls_server() -> (Server, String) {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Heard::default();
+    let keep = heard.clone();
+    let answers = Arc::new(HashMap::from([("EHLO", "250-test\r\n250 AUTH PLAIN LOGIN")]));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                tokio::spawn(converse(stream, Arc::clone(&answers), keep.clone()));
+            }
+        }
+    });
+    (Server { port, heard }, certified.cert.pem())
+}
+
+#[tokio::test]
+async fn over_tls_credentials_and_mail_go_to_a_trusted_server_only() {
+    let (server, pem) = tls_server().await;
+    let credentials = SmtpCredentials { user: "relay-user".into(), password: Secret::new("hunter2hunter2".into()) };
+    let trusting = |host: &str, root_certificate_pem: Option<String>| SmtpSettings {
+        host: host.into(),
+        encryption: Encryption::Tls,
+        credentials: Some(credentials.clone()),
+        root_certificate_pem,
+        ..settings(server.port)
+    };
+    let message = samples::compose(&samples::all()[0]);
+    // Unknown authority, and a certificate for another name.
+    for settings in [trusting("localhost", None), trusting("127.0.0.1", Some(pem.clone()))] {
+        let error = SmtpTransport::new(settings).unwrap().send(&message).await.unwrap_err();
+        assert!(matches!(error, MailError::Transient(_)), "{error}");
+    }
+    assert!(server.heard.commands.lock().unwrap().is_empty(), "nothing was said to a server that is not trusted");
+
+    let transport = SmtpTransport::new(trusting("localhost", Some(pem))).unwrap();
+    transport.send(&message).await.unwrap();
+    assert!(server.heard.commands.lock().unwrap().iter().any(|line| line.starts_with("AUTH PLAIN")));
+    assert_eq!(server.heard.mails.lock().unwrap().len(), 1);
 }
