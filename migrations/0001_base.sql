@@ -81,10 +81,11 @@ CREATE TABLE audit_heads (
     hash bytea NOT NULL
 );
 
+-- tenant: the organization, or all zeros for the instance's own work. fence: number of claims, never goes down.
 CREATE TABLE jobs (
     id uuid NOT NULL PRIMARY KEY,
     kind text NOT NULL,
-    organization_id uuid,
+    tenant uuid NOT NULL,
     pool text NOT NULL CONSTRAINT jobs_pool CHECK (pool IN ('deployments', 'background')),
     priority bigint NOT NULL,
     serial_key text,
@@ -106,8 +107,10 @@ CREATE TABLE jobs (
 );
 CREATE UNIQUE INDEX jobs_unique_key ON jobs (unique_key) WHERE state IN ('queued', 'running');
 CREATE UNIQUE INDEX jobs_serial_running ON jobs (serial_key) WHERE state = 'running';
-CREATE INDEX jobs_queued ON jobs (pool, run_at) WHERE state = 'queued';
-CREATE INDEX jobs_running ON jobs (pool, lease_until) WHERE state = 'running';
+CREATE INDEX jobs_due ON jobs (pool, run_at) WHERE state = 'queued';
+CREATE INDEX jobs_queued ON jobs (pool, tenant, priority, created_at, id) WHERE state = 'queued';
+CREATE INDEX jobs_running ON jobs (pool, tenant) WHERE state = 'running';
+CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_serial ON jobs (serial_key, created_at, id) WHERE state IN ('queued', 'running');
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 

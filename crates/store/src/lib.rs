@@ -8,7 +8,7 @@
 //!
 //! 1. **Table**: the next `migrations/NNNN_name.sql`, in PostgreSQL's types (rules: [`migrations`]). Name unique indexes:
 //!    the name arrives as [`StoreError::Conflict`]. A column named like a credential must be sealed or a digest.
-//! 2. **Data map**: one line per column in `migrations/data-map.toml`, then `UPDATE=1 cargo test -p store data_map`.
+//! 2. **Data map**: one line per column in `migrations/data-map.toml`, then `UPDATE=1 cargo test -p store --test it data_map`.
 //! 3. **Row and methods**: `src/projects.rs`, free functions; `find_` gives `Option`, `get_` gives `NotFound`, `list_` is
 //!    paged. Lookups take `&mut impl Unit`, changes take `&mut Write`:
 //!
@@ -61,13 +61,17 @@
 
 pub mod audit;
 pub mod data_keys;
+pub mod data_map;
 pub mod deployments;
+pub mod idempotency;
 pub mod instance;
 pub mod invitations;
+pub mod jobs;
 pub mod links;
 pub mod mails;
 pub mod memberships;
 pub mod migrations;
+pub mod operations;
 pub mod organizations;
 pub mod releases;
 pub mod runs;

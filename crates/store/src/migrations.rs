@@ -142,7 +142,6 @@ fn map(word: &str, dialect: Dialect) -> Result<&str, String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod data_map;
+mod jobs;
 mod paging;
+mod requests;
 mod units;
 mod values;
