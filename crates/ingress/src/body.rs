@@ -19,7 +19,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::{
     live::{Claim, InFlight},
     phase::PhaseGuard,
-    pool::Sender,
+    pool::Upstream,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +182,7 @@ enum Content {
 #[derive(Debug)]
 pub struct Relayed {
     inner: Incoming,
-    sender: Option<Sender>,
+    upstream: Option<Upstream>,
     claim: Option<Claim>,
     in_flight: Option<InFlight>,
     cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -194,7 +194,7 @@ pub struct Relayed {
 impl Relayed {
     pub fn new(
         inner: Incoming,
-        sender: Sender,
+        upstream: Upstream,
         claim: Claim,
         in_flight: Option<InFlight>,
         idle: Duration,
@@ -202,7 +202,7 @@ impl Relayed {
     ) -> Self {
         Self {
             inner,
-            sender: Some(sender),
+            upstream: Some(upstream),
             claim: Some(claim),
             in_flight,
             cut: None,
@@ -262,16 +262,16 @@ impl Relayed {
 
     /// The answer is complete: the connection may serve the next request.
     fn finish(&mut self) {
-        if let (Some(sender), Some(claim)) = (self.sender.take(), &self.claim)
+        if let (Some(upstream), Some(claim)) = (self.upstream.take(), &self.claim)
             && !claim.replica().is_retired()
         {
-            claim.replica().pool.put(sender);
+            claim.replica().pool.put(upstream);
         }
         self.release();
     }
 
     fn release(&mut self) {
-        self.sender = None;
+        self.upstream = None;
         self.claim = None;
         self.in_flight = None;
     }
@@ -358,15 +358,17 @@ impl Stall {
         if self.limit.is_zero() {
             return false;
         }
-        let deadline = Instant::now() + self.limit;
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if !self.is_armed {
-            sleep.as_mut().reset(deadline);
+            let deadline = Instant::now() + self.limit;
+            match &mut self.sleep {
+                Some(sleep) => sleep.as_mut().reset(deadline),
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline))),
+            }
             self.is_armed = true;
         }
-        sleep.as_mut().poll(cx).is_ready()
+        self.sleep
+            .as_mut()
+            .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
     }
 
     pub fn set_limit(&mut self, limit: Duration) {

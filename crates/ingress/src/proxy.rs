@@ -23,7 +23,7 @@ use crate::{
     live::{Active, Claim, InFlight, Pick, ReplicaLive, ServiceLive},
     pages::Page,
     phase::{Phase, PhaseGuard},
-    pool::{self, Sender},
+    pool::{self, Upstream},
     registry::Registry,
     request_id::RequestIds,
     routes::{RouteState, ServiceRoute},
@@ -304,10 +304,10 @@ impl Proxy {
             && journey.upgrade.is_none();
         let reused = self.reuse(&claim, journey, may_repeat);
         let was_reused = reused.is_some();
-        let mut sender = match reused {
-            Some(sender) => sender,
+        let mut upstream = match reused {
+            Some(upstream) => upstream,
             None => match self.connect(&claim, deadline).await {
-                Ok(sender) => sender,
+                Ok(upstream) => upstream,
                 Err(page) => {
                     journey.tried.push(Arc::clone(claim.replica()));
                     return Attempt::Again(Box::new(request), page);
@@ -316,19 +316,20 @@ impl Proxy {
         };
         let spare = (was_reused && may_repeat).then(|| copy_without_body(&request));
         let cut = Arc::clone(claim.replica());
+        upstream.deadline.as_mut().reset(deadline);
         let sent = tokio::select! {
             biased;
-            sent = sender.try_send_request(request) => sent,
+            sent = upstream.sender.try_send_request(request) => sent,
             () = cut.cut.cancelled() => return Attempt::Failed(Page::Cut),
-            () = tokio::time::sleep_until(deadline) => return Attempt::Failed(Page::TimedOut),
+            () = &mut upstream.deadline => return Attempt::Failed(Page::TimedOut),
         };
         match sent {
-            Ok(response) => self.relay(journey, route, claim, sender, response),
+            Ok(response) => self.relay(journey, route, claim, upstream, response),
             Err(error) => failed(journey, &claim, error, was_reused, spare),
         }
     }
 
-    fn reuse(&self, claim: &Claim, journey: &Journey<'_>, may_repeat: bool) -> Option<Sender> {
+    fn reuse(&self, claim: &Claim, journey: &Journey<'_>, may_repeat: bool) -> Option<Upstream> {
         if journey.upgrade.is_some() {
             return None; // a tunnel keeps its connection; it begins with a fresh one
         }
@@ -340,14 +341,14 @@ impl Proxy {
         claim.replica().pool.take(Duration::from_millis(idle_ms))
     }
 
-    async fn connect(&self, claim: &Claim, deadline: Instant) -> Result<Sender, Page> {
+    async fn connect(&self, claim: &Claim, deadline: Instant) -> Result<Upstream, Page> {
         let replica = claim.replica();
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Duration::from_millis(self.limits.connect_timeout_ms).min(left);
         match pool::connect(replica.address, timeout, &self.upstream).await {
-            Ok(sender) => {
+            Ok(upstream) => {
                 replica.mark_up();
-                Ok(sender)
+                Ok(upstream)
             }
             Err(error) => {
                 tracing::debug!(replica = %replica.id, %error, "no connection");
@@ -366,7 +367,7 @@ impl Proxy {
         journey: &mut Journey<'_>,
         route: &ServiceRoute,
         claim: Claim,
-        sender: Sender,
+        upstream: Upstream,
         mut response: Response<Incoming>,
     ) -> Attempt {
         let in_flight = journey.in_flight.take();
@@ -399,7 +400,7 @@ impl Proxy {
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         let idle = Duration::from_millis(route.response_idle_timeout_ms);
-        let relayed = Relayed::new(body, sender, claim, in_flight, idle, is_event_stream);
+        let relayed = Relayed::new(body, upstream, claim, in_flight, idle, is_event_stream);
         Attempt::Answered(Response::from_parts(parts, ResponseBody::relayed(relayed)))
     }
 }
@@ -417,6 +418,7 @@ fn failed(
     match journey.progress.as_ref().map(|progress| progress.end()) {
         Some(BodyEnd::TooLarge) => return Attempt::Failed(Page::BodyTooLarge),
         Some(BodyEnd::Stalled) => return Attempt::Failed(Page::BodyStalled),
+        Some(BodyEnd::Broken) => return Attempt::Failed(Page::Malformed),
         _ => {}
     }
     if let Some(request) = unsent {

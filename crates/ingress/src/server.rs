@@ -39,6 +39,9 @@ const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// hyper refuses a smaller buffer.
 const HTTP1_BUFFER_BYTES_MIN: usize = 8 * 1024;
 
+/// hyper's own limit of fields is free; setting any limit, even the same, costs time for each request.
+const HTTP1_HEADERS_DEFAULT: usize = 100;
+
 /// Everything that a connection needs; shared by all.
 pub struct Server {
     pub proxy: Arc<Proxy>,
@@ -141,10 +144,13 @@ impl Server {
         });
         let service =
             service_fn(|request| answer(Arc::clone(&self.proxy), Arc::clone(&connection), request));
-        let serving = http1::Builder::new()
+        let mut builder = http1::Builder::new();
+        if limits.headers_max != HTTP1_HEADERS_DEFAULT {
+            builder.max_headers(limits.headers_max);
+        }
+        let serving = builder
             .max_buf_size(limits.head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN))
             .max_header_size(limits.head_bytes_max)
-            .max_headers(limits.headers_max)
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();

@@ -83,6 +83,11 @@ async fn a_broken_chunk_reaches_no_second_request() {
                 .await
                 .expect("hangs");
         assert!(!answer.contains("200 OK"), "{body:?} gave {answer}");
+        assert_eq!(
+            rig.metrics().await.ingress_5xx,
+            0,
+            "a broken upload is the client's fault: {body:?}"
+        );
     }
 }
 

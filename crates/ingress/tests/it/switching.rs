@@ -166,3 +166,33 @@ async fn many_services_do_not_slow_a_change_down() {
     );
     assert_eq!(rig.get("/").await.body, "one");
 }
+
+#[tokio::test]
+async fn run_ends_with_its_signal_and_an_impossible_address_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let mut config = ingress::IngressConfig::new(
+        vec!["127.0.0.1:0".parse().unwrap()],
+        socket.clone(),
+        folder.path().join("state"),
+    );
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(ingress::run(config.clone(), async move {
+        let _told = stopped.await;
+    }));
+    let client = ingress::IngressClient::new(&socket);
+    crate::rig::until("it answers", async || client.health().await.is_ok()).await;
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    let gone = client.health().await.unwrap_err();
+    assert!(
+        gone.is_temporary() && gone.to_string().contains("admin.sock"),
+        "{gone}"
+    );
+
+    config.listen = vec!["192.0.2.1:1".parse().unwrap()];
+    let error = ingress::run(config, std::future::pending())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("192.0.2.1:1"), "{error}");
+}
