@@ -3,6 +3,8 @@
 //! Invariant: every process starts through [`process`], every connection to a user-chosen address goes through [`egress`],
 //! every container spec leaves through [`policy`].
 
+pub mod builder;
+pub mod egress;
 pub mod engine;
 pub mod mask;
 pub mod network;
@@ -11,4 +13,5 @@ pub mod policy;
 pub mod process;
 pub mod protocol;
 pub mod rollout;
+pub mod source;
 pub mod state;
