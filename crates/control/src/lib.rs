@@ -9,6 +9,7 @@ pub mod audit;
 pub mod error;
 pub mod idempotency;
 pub mod keys;
+pub mod variables;
 
 mod health;
 mod organizations;

@@ -3,10 +3,15 @@
 //!
 //! To add a resource: its id in [`id`], its entity in a module of its own, named as in every other crate.
 
+pub mod credential;
 pub mod deployment;
+pub mod host;
 pub mod id;
+pub mod name;
 pub mod permission;
+pub mod project;
 pub mod service;
+pub mod variables;
 
 mod clock;
 mod entropy;

@@ -60,9 +60,12 @@
 //! - Enums: `store::text_value!(domain::service::ServiceKind);` beside the other lines at the end of this file.
 
 pub mod audit;
+pub mod credentials;
 pub mod data_keys;
 pub mod data_map;
 pub mod deployments;
+pub mod domains;
+pub mod environments;
 pub mod idempotency;
 pub mod instance;
 pub mod invitations;
@@ -73,12 +76,19 @@ pub mod memberships;
 pub mod migrations;
 pub mod operations;
 pub mod organizations;
+pub mod projects;
 pub mod releases;
 pub mod runs;
+pub mod search;
+pub mod services;
 pub mod sessions;
+pub mod tags;
 pub mod throttles;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
+pub mod variables;
+pub mod volumes;
 
 mod backend;
 mod database;
@@ -108,3 +118,11 @@ text_value!(domain::permission::Role);
 text_value!(instance::SignUp);
 text_value!(links::LinkKind);
 text_value!(mails::MailState);
+text_value!(
+    domain::credential::CredentialKind,
+    domain::project::EnvironmentKind,
+    domain::service::ServiceKind,
+    domain::variables::VariableKind,
+    uploads::ArchiveFormat,
+    variables::ScopeKind,
+);
