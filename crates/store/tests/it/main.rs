@@ -5,6 +5,7 @@ mod audit;
 mod data_map;
 mod jobs;
 mod paging;
+mod projects;
 mod requests;
 mod units;
 mod values;
