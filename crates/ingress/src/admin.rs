@@ -38,14 +38,8 @@ pub struct Admin {
 /// Opens the socket under another name and renames it: at no moment is it there with wider permissions, and a stale one
 /// of a killed process is replaced.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let mut opening = path.as_os_str().to_owned();
     opening.push(".new");
@@ -60,12 +54,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Admin {
-    pub async fn accept(
-        self: Arc<Self>,
-        listener: UnixListener,
-        stop: CancellationToken,
-        tasks: TaskTracker,
-    ) {
+    pub async fn accept(self: Arc<Self>, listener: UnixListener, stop: CancellationToken, tasks: TaskTracker) {
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
@@ -89,9 +78,7 @@ impl Admin {
             let admin = Arc::clone(&self);
             async move { Ok::<_, Infallible>(admin.handle(request).await) }
         });
-        let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), service);
+        let serving = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         tokio::pin!(serving);
         // A caller that broke off needs no answer.
         let _ended = tokio::select! {
@@ -109,14 +96,7 @@ impl Admin {
         let result = match (&parts.method, path.as_slice()) {
             (&Method::GET, ["health"]) => Ok(json(&self.health())),
             (&Method::GET, ["metrics-lite"]) => Ok(json(&self.metrics())),
-            (&Method::GET, ["services"]) => Ok(json(
-                &self
-                    .registry
-                    .list()
-                    .iter()
-                    .map(AsRef::as_ref)
-                    .collect::<Vec<&ServiceRoute>>(),
-            )),
+            (&Method::GET, ["services"]) => Ok(json(&self.registry.list().iter().map(AsRef::as_ref).collect::<Vec<&ServiceRoute>>())),
             (&Method::GET, ["services", id]) => self.find(id),
             (&Method::PUT, ["services", id]) => self.put(id, body).await,
             (&Method::DELETE, ["services", id]) => self.delete(id, parts.uri.query()).await,
@@ -127,51 +107,27 @@ impl Admin {
     }
 
     fn find(&self, id: &str) -> Result<Response<Full<Bytes>>, Refusal> {
-        let route = self
-            .registry
-            .find(id)
-            .and_then(|service| service.active.load().route.clone());
-        route
-            .map(|route| json(&*route))
-            .ok_or_else(|| ChangeError::Unknown(id.to_owned()).into())
+        let route = self.registry.find(id).and_then(|service| service.active.load().route.clone());
+        route.map(|route| json(&*route)).ok_or_else(|| ChangeError::Unknown(id.to_owned()).into())
     }
 
     async fn put(&self, id: &str, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
         let route: ServiceRoute = read(body).await?;
         if route.service != id {
-            return Err(refusal(
-                RefusalCode::Invalid,
-                "the path and the body name different services",
-            ));
+            return Err(refusal(RefusalCode::Invalid, "the path and the body name different services"));
         }
         Ok(json(&self.registry.put(route).await?))
     }
 
-    async fn delete(
-        &self,
-        id: &str,
-        query: Option<&str>,
-    ) -> Result<Response<Full<Bytes>>, Refusal> {
-        let generation = query
-            .and_then(|query| query.strip_prefix("generation="))
-            .and_then(|text| text.parse().ok());
-        let generation = generation.ok_or_else(|| {
-            refusal(
-                RefusalCode::Invalid,
-                "say ?generation=N: it fences the removal",
-            )
-        })?;
+    async fn delete(&self, id: &str, query: Option<&str>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let generation = query.and_then(|query| query.strip_prefix("generation=")).and_then(|text| text.parse().ok());
+        let generation = generation.ok_or_else(|| refusal(RefusalCode::Invalid, "say ?generation=N: it fences the removal"))?;
         Ok(json(&self.registry.delete(id, generation).await?))
     }
 
     async fn drain(&self, id: &str, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
         let request: DrainRequest = read(body).await?;
-        Ok(json(
-            &self
-                .registry
-                .drain(id, &request.replicas, request.grace_ms)
-                .await?,
-        ))
+        Ok(json(&self.registry.drain(id, &request.replicas, request.grace_ms).await?))
     }
 
     fn health(&self) -> Health {
@@ -223,22 +179,14 @@ impl From<ChangeError> for Refusal {
 }
 
 fn refusal(code: RefusalCode, message: &str) -> Refusal {
-    Refusal {
-        code,
-        message: message.to_owned(),
-        stored_generation: None,
-        host: None,
-        owner: None,
-    }
+    Refusal { code, message: message.to_owned(), stored_generation: None, host: None, owner: None }
 }
 
 fn status_of(code: RefusalCode) -> StatusCode {
     match code {
         RefusalCode::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalCode::NotFound => StatusCode::NOT_FOUND,
-        RefusalCode::StaleGeneration | RefusalCode::HostConflict | RefusalCode::ReplicaRouted => {
-            StatusCode::CONFLICT
-        }
+        RefusalCode::StaleGeneration | RefusalCode::HostConflict | RefusalCode::ReplicaRouted => StatusCode::CONFLICT,
         RefusalCode::Storage => StatusCode::INSUFFICIENT_STORAGE,
         RefusalCode::Other => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -246,11 +194,7 @@ fn status_of(code: RefusalCode) -> StatusCode {
 
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
     let invalid = |error: &dyn std::fmt::Display| refusal(RefusalCode::Invalid, &error.to_string());
-    let bytes = Limited::new(body, BODY_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| invalid(&error))?
-        .to_bytes();
+    let bytes = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| invalid(&error))?.to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| invalid(&error))
 }
 
@@ -262,9 +206,6 @@ fn answer<T: Serialize>(status: StatusCode, value: &T) -> Response<Full<Bytes>> 
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
 }

@@ -79,21 +79,12 @@ pub struct Streamed {
 
 impl RequestBody {
     /// The second value is there for a body that is not empty.
-    pub fn new(
-        inner: Incoming,
-        bytes_max: u64,
-        stall: Duration,
-    ) -> (Self, Option<Arc<BodyProgress>>) {
+    pub fn new(inner: Incoming, bytes_max: u64, stall: Duration) -> (Self, Option<Arc<BodyProgress>>) {
         if inner.is_end_stream() {
             return (Self::Empty, None);
         }
         let progress = Arc::new(BodyProgress::default());
-        let streamed = Streamed {
-            inner,
-            bytes_left: bytes_max,
-            stall: Stall::new(stall),
-            progress: Arc::clone(&progress),
-        };
+        let streamed = Streamed { inner, bytes_left: bytes_max, stall: Stall::new(stall), progress: Arc::clone(&progress) };
         (Self::Streamed(Box::new(streamed)), Some(progress))
     }
 }
@@ -102,10 +93,7 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Streamed(streamed) => streamed.poll(cx),
@@ -200,15 +188,7 @@ impl Relayed {
         idle: Duration,
         is_event_stream: bool,
     ) -> Self {
-        Self {
-            inner,
-            upstream: Some(upstream),
-            claim: Some(claim),
-            in_flight,
-            cut: None,
-            stall: Stall::new(idle),
-            is_event_stream,
-        }
+        Self { inner, upstream: Some(upstream), claim: Some(claim), in_flight, cut: None, stall: Stall::new(idle), is_event_stream }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -234,24 +214,15 @@ impl Relayed {
         }
     }
 
-    fn poll_waiting(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(claim) = &self.claim else {
             return Poll::Ready(None);
         };
         // Made at the first wait only: most answers arrive whole with their head.
-        let cut = self
-            .cut
-            .get_or_insert_with(|| Box::pin(claim.replica().cut.clone().cancelled_owned()));
+        let cut = self.cut.get_or_insert_with(|| Box::pin(claim.replica().cut.clone().cancelled_owned()));
         if cut.as_mut().poll(cx).is_ready() {
             self.release();
-            return Poll::Ready(if self.is_event_stream {
-                None
-            } else {
-                Some(Err(BodyError::Cut))
-            });
+            return Poll::Ready(if self.is_event_stream { None } else { Some(Err(BodyError::Cut)) });
         }
         if self.stall.is_over(cx) {
             self.release();
@@ -279,10 +250,7 @@ impl Relayed {
 
 impl ResponseBody {
     pub fn page(bytes: Bytes) -> Self {
-        Self {
-            content: Content::Page(bytes),
-            _phase: None,
-        }
+        Self { content: Content::Page(bytes), _phase: None }
     }
 
     pub fn relayed(mut relayed: Relayed) -> Self {
@@ -290,10 +258,7 @@ impl ResponseBody {
             relayed.finish();
             return Self::page(Bytes::new());
         }
-        Self {
-            content: Content::Relayed(Box::new(relayed)),
-            _phase: None,
-        }
+        Self { content: Content::Relayed(Box::new(relayed)), _phase: None }
     }
 
     pub fn with_phase(mut self, phase: Option<PhaseGuard>) -> Self {
@@ -306,10 +271,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.content {
             Content::Page(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Page(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -342,11 +304,7 @@ pub struct Stall {
 
 impl Stall {
     pub fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            sleep: None,
-            is_armed: false,
-        }
+        Self { limit, sleep: None, is_armed: false }
     }
 
     pub fn moved(&mut self) {
@@ -366,9 +324,7 @@ impl Stall {
             }
             self.is_armed = true;
         }
-        self.sleep
-            .as_mut()
-            .is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
+        self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
     }
 
     pub fn set_limit(&mut self, limit: Duration) {

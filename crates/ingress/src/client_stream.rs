@@ -44,33 +44,18 @@ impl ClientStream {
             idle_timeout: Duration::from_millis(limits.idle_timeout_ms),
             had_request: false,
         };
-        Self {
-            stream,
-            http1: Some(http1),
-            write_stall: Stall::new(Duration::from_millis(limits.write_stall_timeout_ms)),
-        }
+        Self { stream, http1: Some(http1), write_stall: Stall::new(Duration::from_millis(limits.write_stall_timeout_ms)) }
     }
 
     pub fn http2(stream: TcpStream, limits: &Limits) -> Self {
-        Self {
-            stream,
-            http1: None,
-            write_stall: Stall::new(Duration::from_millis(limits.write_stall_timeout_ms)),
-        }
+        Self { stream, http1: None, write_stall: Stall::new(Duration::from_millis(limits.write_stall_timeout_ms)) }
     }
 
-    fn after_write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        result: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn after_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.write_stall.moved();
         } else if self.write_stall.is_over(cx) {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the client takes nothing",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
         }
         result
     }
@@ -102,21 +87,13 @@ impl Http1 {
             return false;
         }
         let is_idle = self.had_request && !self.scan.is_inside_head();
-        self.stall.set_limit(if is_idle {
-            self.idle_timeout
-        } else {
-            self.head_timeout
-        });
+        self.stall.set_limit(if is_idle { self.idle_timeout } else { self.head_timeout });
         self.stall.is_over(cx)
     }
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buffer);
@@ -126,10 +103,7 @@ impl AsyncRead for ClientStream {
         if result.is_pending() {
             http1.note_end();
             if http1.is_over(cx) {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "no complete request head came",
-                )));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no complete request head came")));
             }
             return Poll::Pending;
         }
@@ -140,21 +114,13 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.after_write(cx, result)
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
         this.after_write(cx, result)

@@ -56,13 +56,7 @@ pub struct IngressConfig {
 
 impl IngressConfig {
     pub fn new(listen: Vec<SocketAddr>, admin_socket: PathBuf, state_dir: PathBuf) -> Self {
-        Self {
-            listen,
-            admin_socket,
-            state_dir,
-            trusted_proxies: Vec::new(),
-            limits: Limits::default(),
-        }
+        Self { listen, admin_socket, state_dir, trusted_proxies: Vec::new(), limits: Limits::default() }
     }
 }
 

@@ -18,9 +18,7 @@ impl FrameTracker {
             if self.payload_left > 0 {
                 let skipped = self.payload_left.min(bytes.len() as u64);
                 self.payload_left -= skipped;
-                bytes = bytes
-                    .get(usize::try_from(skipped).unwrap_or(usize::MAX)..)
-                    .unwrap_or_default();
+                bytes = bytes.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default();
                 continue;
             }
             if let Some(place) = self.header.get_mut(self.have) {
@@ -96,11 +94,7 @@ mod tests {
                     for chunk in bytes.chunks(step.min(bytes.len())) {
                         tracker.feed(chunk);
                         fed += chunk.len();
-                        assert_eq!(
-                            tracker.is_at_boundary(),
-                            fed == bytes.len(),
-                            "length {length}, step {step}, at {fed}"
-                        );
+                        assert_eq!(tracker.is_at_boundary(), fed == bytes.len(), "length {length}, step {step}, at {fed}");
                     }
                 }
             }

@@ -31,10 +31,7 @@ enum Framing {
 
 impl Default for HeadScan {
     fn default() -> Self {
-        Self {
-            state: State::Head,
-            partial: Vec::new(),
-        }
+        Self { state: State::Head, partial: Vec::new() }
     }
 }
 
@@ -46,14 +43,8 @@ impl HeadScan {
                 State::Blind => return true,
                 State::Body(left) => {
                     let skipped = left.min(bytes.len() as u64);
-                    bytes = bytes
-                        .get(usize::try_from(skipped).unwrap_or(usize::MAX)..)
-                        .unwrap_or_default();
-                    self.state = if left == skipped {
-                        State::Head
-                    } else {
-                        State::Body(left - skipped)
-                    };
+                    bytes = bytes.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default();
+                    self.state = if left == skipped { State::Head } else { State::Body(left - skipped) };
                 }
                 State::Head => match self.head(bytes) {
                     Ok(rest) => bytes = rest,
@@ -81,10 +72,7 @@ impl HeadScan {
         let before = self.partial.len();
         if before == 0 {
             // Empty lines before a request line are legal and mean nothing.
-            let skipped = bytes
-                .iter()
-                .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-                .count();
+            let skipped = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
             if skipped > 0 {
                 return Ok(bytes.get(skipped..).unwrap_or_default());
             }
@@ -125,12 +113,7 @@ impl HeadScan {
 /// Just behind the empty line that ends the head, counting a bare line feed as a line end as the parser does.
 fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(feed) = bytes
-        .get(at..)?
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map(|step| at + step)
-    {
+    while let Some(feed) = bytes.get(at..)?.iter().position(|byte| *byte == b'\n').map(|step| at + step) {
         match (bytes.get(feed + 1), bytes.get(feed + 2)) {
             (Some(b'\n'), _) => return Some(feed + 2),
             (Some(b'\r'), Some(b'\n')) => return Some(feed + 3),
@@ -148,27 +131,17 @@ fn framing(head: &[u8]) -> Framing {
         let Some(line) = line.strip_suffix(b"\r\n") else {
             return Framing::Malformed;
         };
-        if line.contains(&b'\r') || line.contains(&0) || matches!(line.first(), Some(b' ' | b'\t'))
-        {
+        if line.contains(&b'\r') || line.contains(&0) || matches!(line.first(), Some(b' ' | b'\t')) {
             return Framing::Malformed;
         }
-        let Some(colon) = line
-            .iter()
-            .position(|byte| *byte == b':')
-            .filter(|_| index > 0)
-        else {
+        let Some(colon) = line.iter().position(|byte| *byte == b':').filter(|_| index > 0) else {
             continue;
         };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
-            let parsed = std::str::from_utf8(value)
-                .ok()
-                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let Some(parsed) = parsed
-                .and_then(|text| text.parse().ok())
-                .filter(|_| length.is_none())
-            else {
+            let parsed = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let Some(parsed) = parsed.and_then(|text| text.parse().ok()).filter(|_| length.is_none()) else {
                 return Framing::Malformed;
             };
             length = Some(parsed);
@@ -201,44 +174,25 @@ mod tests {
             (b"Content-Length: 0\r\n\r\n", true),
             (b"Transfer-Encoding: chunked\r\n\r\n", true),
             (b"Transfer-Encoding: CHUNKED\r\n\r\n", true),
-            (
-                b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-                false,
-            ),
-            (
-                b"transfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n",
-                false,
-            ),
+            (b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            (b"transfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n", false),
             (b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n", false),
             (b"Content-Length: +1\r\n\r\n", false),
             (b"Content-Length: 1, 1\r\n\r\n", false),
             (b"Transfer-Encoding: gzip, chunked\r\n\r\n", false),
             (b"Transfer-Encoding: xchunked\r\n\r\n", false),
-            (
-                b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-                false,
-            ),
+            (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", false),
             (b"A: b\r\n folded\r\n\r\n", false),
             (b"A: b\nHost: a\r\n\r\n", false),
             (b"A: b\r\n\n", false),
             (b"A: b\rc\r\n\r\n", false),
         ] {
             let whole = [b"POST / HTTP/1.1\r\n", head].concat();
-            assert_eq!(
-                HeadScan::default().feed(&whole),
-                wanted,
-                "{}",
-                String::from_utf8_lossy(&whole)
-            );
+            assert_eq!(HeadScan::default().feed(&whole), wanted, "{}", String::from_utf8_lossy(&whole));
             // Byte by byte gives the same answer.
             let mut scan = HeadScan::default();
             let by_byte = whole.iter().all(|byte| scan.feed(&[*byte]));
-            assert_eq!(
-                by_byte,
-                wanted,
-                "by byte: {}",
-                String::from_utf8_lossy(&whole)
-            );
+            assert_eq!(by_byte, wanted, "by byte: {}", String::from_utf8_lossy(&whole));
         }
     }
 
@@ -250,9 +204,7 @@ mod tests {
         assert!(!HeadScan::default().feed(&[sized, GOOD, bad].concat()));
 
         let mut chunked = HeadScan::default();
-        assert!(
-            chunked.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n")
-        );
+        assert!(chunked.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n"));
         assert!(chunked.feed(bad), "a chunked body is not followed");
         chunked.restart();
         assert!(!chunked.feed(bad), "but the next head is");

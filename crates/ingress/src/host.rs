@@ -15,9 +15,7 @@ pub enum HostError {
     TooLong,
     #[error("the host holds a character that no host name has (apply IDNA first)")]
     Character,
-    #[error(
-        "a label of the host is empty, longer than {LABEL_BYTES_MAX} bytes, or begins or ends with a hyphen"
-    )]
+    #[error("a label of the host is empty, longer than {LABEL_BYTES_MAX} bytes, or begins or ends with a hyphen")]
     Label,
     #[error("the port is not a number up to 65535")]
     Port,
@@ -30,9 +28,7 @@ pub fn normalise(authority: &str) -> Result<Cow<'_, str>, HostError> {
     let host = without_port(authority)?;
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']').ok_or(HostError::Character)?;
-        address
-            .parse::<std::net::Ipv6Addr>()
-            .map_err(|_| HostError::Character)?;
+        address.parse::<std::net::Ipv6Addr>().map_err(|_| HostError::Character)?;
         return Ok(lower(host));
     }
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -42,37 +38,23 @@ pub fn normalise(authority: &str) -> Result<Cow<'_, str>, HostError> {
 
 /// `true` when `host` is already in the form of the table.
 pub fn is_normal(host: &str) -> bool {
-    without_port(host) == Ok(host)
-        && normalise(host).is_ok_and(|normal| matches!(normal, Cow::Borrowed(text) if text == host))
+    without_port(host) == Ok(host) && normalise(host).is_ok_and(|normal| matches!(normal, Cow::Borrowed(text) if text == host))
 }
 
 fn lower(host: &str) -> Cow<'_, str> {
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
-    }
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }
 }
 
 fn without_port(authority: &str) -> Result<&str, HostError> {
     let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
-    let Some(colon) = authority
-        .get(after_bracket..)
-        .and_then(|rest| rest.find(':'))
-        .map(|at| at + after_bracket)
-    else {
+    let Some(colon) = authority.get(after_bracket..).and_then(|rest| rest.find(':')).map(|at| at + after_bracket) else {
         return Ok(authority);
     };
     let (host, port) = authority.split_at(colon);
     let digits = port.strip_prefix(':').unwrap_or(port);
     // RFC 3986 allows an empty port ("host:").
-    let is_number = digits.is_empty()
-        || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok());
-    if is_number {
-        Ok(host)
-    } else {
-        Err(HostError::Port)
-    }
+    let is_number = digits.is_empty() || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok());
+    if is_number { Ok(host) } else { Err(HostError::Port) }
 }
 
 fn check(host: &str) -> Result<(), HostError> {
@@ -83,17 +65,10 @@ fn check(host: &str) -> Result<(), HostError> {
         return Err(HostError::TooLong);
     }
     for label in host.split('.') {
-        if !label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        {
+        if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             return Err(HostError::Character);
         }
-        if label.is_empty()
-            || label.len() > LABEL_BYTES_MAX
-            || label.starts_with('-')
-            || label.ends_with('-')
-        {
+        if label.is_empty() || label.len() > LABEL_BYTES_MAX || label.starts_with('-') || label.ends_with('-') {
             return Err(HostError::Label);
         }
     }
@@ -132,11 +107,7 @@ mod tests {
             ("[::1", Err(HostError::Port)),
             ("[zz]", Err(HostError::Character)),
         ] {
-            assert_eq!(
-                normalise(given).as_deref().map_err(|error| *error),
-                wanted,
-                "{given:?}"
-            );
+            assert_eq!(normalise(given).as_deref().map_err(|error| *error), wanted, "{given:?}");
         }
     }
 }

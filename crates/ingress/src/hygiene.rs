@@ -4,10 +4,7 @@ use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -46,16 +43,8 @@ const PROXY_ONLY: [&str; 22] = [
     "remote-addr",
     "x-host",
 ];
-const PROXY_ONLY_PREFIXES: [&str; 8] = [
-    "x-forwarded",
-    "x-original-",
-    "x-remote-user",
-    "x-auth-request-",
-    "x-webauth-",
-    "x-ssl-",
-    "ssl-client-",
-    "x-seaway-",
-];
+const PROXY_ONLY_PREFIXES: [&str; 8] =
+    ["x-forwarded", "x-original-", "x-remote-user", "x-auth-request-", "x-webauth-", "x-ssl-", "ssl-client-", "x-seaway-"];
 
 /// What is known of a connection before its first request; made once, cloned cheaply.
 #[derive(Debug, Clone)]
@@ -69,9 +58,7 @@ pub struct Hop {
 impl Hop {
     pub fn new(peer: IpAddr, local_port: u16, is_trusted: bool) -> Self {
         let peer = peer.to_canonical();
-        let text = |value: &str| {
-            HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
-        };
+        let text = |value: &str| HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         Self {
             is_trusted,
             peer_text: text(&peer.to_string()),
@@ -93,19 +80,13 @@ pub struct Facts {
 
 /// The id that a trusted proxy gave the request, if it is harmless.
 pub fn trusted_request_id(headers: &HeaderMap, hop: &Hop) -> Option<HeaderValue> {
-    headers
-        .get(REQUEST_ID)
-        .filter(|id| hop.is_trusted && crate::request_id::is_acceptable(id))
-        .cloned()
+    headers.get(REQUEST_ID).filter(|id| hop.is_trusted && crate::request_id::is_acceptable(id)).cloned()
 }
 
 /// Rewrites a client's headers into those for the replica.
 pub fn to_replica(headers: &mut HeaderMap, hop: &Hop, facts: Facts) {
     let before = hop.is_trusted.then(|| Believed::read(headers));
-    let wants_trailers = headers
-        .get(TE)
-        .and_then(|te| te.to_str().ok())
-        .is_some_and(|te| te.to_ascii_lowercase().contains("trailers"));
+    let wants_trailers = headers.get(TE).and_then(|te| te.to_str().ok()).is_some_and(|te| te.to_ascii_lowercase().contains("trailers"));
     remove_named_by_connection(headers);
     remove_hop_by_hop(headers);
     remove_proxy_only(headers);
@@ -145,9 +126,7 @@ pub fn to_client(headers: &mut HeaderMap, request_id: HeaderValue) {
 pub fn is_websocket(version: Version, method: &http::Method, headers: &HeaderMap) -> bool {
     version == Version::HTTP_11
         && method == http::Method::GET
-        && headers
-            .get(UPGRADE)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
         && connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 
@@ -160,15 +139,10 @@ struct Believed {
 
 impl Believed {
     fn read(headers: &HeaderMap) -> Self {
-        let list: Vec<&[u8]> = headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect();
+        let list: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
         let list = list.join(&b", "[..]);
         Self {
-            forwarded_for: (!list.is_empty() && list.len() <= FORWARDED_FOR_BYTES_MAX)
-                .then_some(list),
+            forwarded_for: (!list.is_empty() && list.len() <= FORWARDED_FOR_BYTES_MAX).then_some(list),
             rest: [FORWARDED_HOST, FORWARDED_PROTO, FORWARDED_PORT].map(|name| {
                 let value = headers.get(&name).cloned();
                 (name, value)
@@ -200,12 +174,7 @@ impl Believed {
 }
 
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+    headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
 fn remove_named_by_connection(headers: &mut HeaderMap) {
@@ -213,9 +182,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
         return;
     }
     let named: Vec<HeaderName> = connection_tokens(headers)
-        .filter(|token| {
-            !token.eq_ignore_ascii_case("close") && !token.eq_ignore_ascii_case("keep-alive")
-        })
+        .filter(|token| !token.eq_ignore_ascii_case("close") && !token.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         // The length frames the body; without it the message would change its meaning.
         .filter(|name| name != CONTENT_LENGTH)
@@ -226,16 +193,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
 }
@@ -244,11 +202,7 @@ fn remove_proxy_only(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| is_proxy_only(name.as_str())) {
         return;
     }
-    let names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_proxy_only(name.as_str()))
-        .cloned()
-        .collect();
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_proxy_only(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -257,38 +211,20 @@ fn remove_proxy_only(headers: &mut HeaderMap) {
 fn is_proxy_only(name: &str) -> bool {
     let listed = |name: &str| {
         // Every listed name begins with one of these; most headers of a browser do not.
-        matches!(
-            name.as_bytes().first(),
-            Some(b'x' | b'f' | b't' | b'c' | b'p' | b'r' | b's')
-        ) && (PROXY_ONLY_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-            || PROXY_ONLY.contains(&name))
+        matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p' | b'r' | b's'))
+            && (PROXY_ONLY_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || PROXY_ONLY.contains(&name))
     };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if name.bytes().all(is_plain) {
         return listed(name);
     }
-    let plain: String = name
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter
-            } else {
-                '-'
-            }
-        })
-        .collect();
+    let plain: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
     listed(&plain)
 }
 
 /// HTTP/2 may split cookies over several fields; HTTP/1.1 knows one (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let parts: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
+    let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if parts.len() > 1
         && let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..]))
     {
@@ -303,10 +239,7 @@ mod tests {
     fn rewritten(given: &[(&str, &str)], is_trusted: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in given {
-            headers.append(
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let hop = Hop::new("192.0.2.7".parse().unwrap(), 8080, is_trusted);
         let facts = Facts {
@@ -353,24 +286,9 @@ mod tests {
             "Keep-Alive",
             "Upgrade",
         ] {
-            let headers = rewritten(
-                &[(name, "evil"), (name, "evil again"), ("Connection", name)],
-                false,
-            );
-            assert!(
-                headers
-                    .values()
-                    .all(|value| !value.as_bytes().starts_with(b"evil")),
-                "{name} went through: {headers:?}"
-            );
-            assert_eq!(
-                headers
-                    .get_all("x-forwarded-for")
-                    .iter()
-                    .collect::<Vec<_>>(),
-                ["192.0.2.7"],
-                "{name}"
-            );
+            let headers = rewritten(&[(name, "evil"), (name, "evil again"), ("Connection", name)], false);
+            assert!(headers.values().all(|value| !value.as_bytes().starts_with(b"evil")), "{name} went through: {headers:?}");
+            assert_eq!(headers.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["192.0.2.7"], "{name}");
             assert_eq!(headers["x-forwarded-host"], "a.test");
             assert_eq!(headers["x-forwarded-proto"], "http");
             assert_eq!(headers["x-forwarded-port"], "8080");
@@ -384,23 +302,11 @@ mod tests {
     fn connection_names_what_goes_but_never_what_we_set() {
         let connection = "close, X-Secret, X-Forwarded-For, host, content-length, x-request-id, te";
         let headers = rewritten(
-            &[
-                ("Connection", connection),
-                ("X-Secret", "1"),
-                ("Content-Length", "3"),
-                ("TE", "gzip, trailers"),
-                ("X-App", "kept"),
-            ],
+            &[("Connection", connection), ("X-Secret", "1"), ("Content-Length", "3"), ("TE", "gzip, trailers"), ("X-App", "kept")],
             false,
         );
         assert!(!headers.contains_key("x-secret"));
-        for kept in [
-            "x-forwarded-for",
-            "host",
-            "content-length",
-            "x-request-id",
-            "x-app",
-        ] {
+        for kept in ["x-forwarded-for", "host", "content-length", "x-request-id", "x-app"] {
             assert!(headers.contains_key(kept), "{kept}");
         }
         assert_eq!(headers["te"], "trailers");
@@ -418,10 +324,7 @@ mod tests {
             ("X-Real-IP", "evil"),
         ];
         let headers = rewritten(&given, true);
-        assert_eq!(
-            headers["x-forwarded-for"],
-            "203.0.113.9, 198.51.100.1, 192.0.2.7"
-        );
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 198.51.100.1, 192.0.2.7");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-port"], "443");
         assert_eq!(headers["x-forwarded-host"], "a.test");
@@ -434,9 +337,6 @@ mod tests {
         headers.append(COOKIE, HeaderValue::from_static("a=1"));
         headers.append(COOKIE, HeaderValue::from_static("b=2"));
         join_cookies(&mut headers);
-        assert_eq!(
-            headers.get_all(COOKIE).iter().collect::<Vec<_>>(),
-            ["a=1; b=2"]
-        );
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 }

@@ -63,8 +63,7 @@ impl ReplicaLive {
     }
 
     pub fn mark_down(&self) {
-        self.down_until_ms
-            .store(self.age_ms() + DOWN_MS, Ordering::Relaxed);
+        self.down_until_ms.store(self.age_ms() + DOWN_MS, Ordering::Relaxed);
     }
 
     pub fn mark_up(&self) {
@@ -207,10 +206,7 @@ impl ServiceLive {
     pub fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
-            active: ArcSwap::from_pointee(Active {
-                route: None,
-                replicas: Vec::new(),
-            }),
+            active: ArcSwap::from_pointee(Active { route: None, replicas: Vec::new() }),
             change: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             counters: Counters::default(),
@@ -231,20 +227,15 @@ impl ServiceLive {
     pub fn activate(&self, route: Option<Arc<ServiceRoute>>) {
         let before = self.active.load_full();
         let replicas = match &route {
-            Some(route) if route.state == RouteState::Serving => route
-                .replicas
-                .iter()
-                .map(|replica| kept_or_new(&before, replica))
-                .collect(),
+            Some(route) if route.state == RouteState::Serving => {
+                route.replicas.iter().map(|replica| kept_or_new(&before, replica)).collect()
+            }
             _ => Vec::new(),
         };
         self.note_hold(route.as_deref().map(|route| route.state));
         let after = Arc::new(Active { route, replicas });
         self.active.store(Arc::clone(&after));
-        let gone = before
-            .replicas
-            .iter()
-            .filter(|old| !after.replicas.iter().any(|kept| Arc::ptr_eq(kept, old)));
+        let gone = before.replicas.iter().filter(|old| !after.replicas.iter().any(|kept| Arc::ptr_eq(kept, old)));
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         for replica in gone {
             replica.retire();
@@ -257,36 +248,21 @@ impl ServiceLive {
 
     /// Replicas that were taken out and still have requests in flight.
     pub fn retired(&self) -> Vec<Arc<ReplicaLive>> {
-        self.retired
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn forget_idle_retired(&self) {
-        self.retired
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|replica| replica.in_flight() > 0);
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).retain(|replica| replica.in_flight() > 0);
     }
 
     pub fn count_status(&self, status: http::StatusCode) {
-        if let Some(counter) = self
-            .counters
-            .by_class
-            .get(usize::from(status.as_u16() / 100))
-        {
+        if let Some(counter) = self.counters.by_class.get(usize::from(status.as_u16() / 100)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     pub fn metrics(&self) -> ServiceMetrics {
-        let class = |digit: usize| {
-            self.counters
-                .by_class
-                .get(digit)
-                .map_or(0, |counter| counter.load(Ordering::Relaxed))
-        };
+        let class = |digit: usize| self.counters.by_class.get(digit).map_or(0, |counter| counter.load(Ordering::Relaxed));
         ServiceMetrics {
             requests: self.counters.requests.load(Ordering::Relaxed),
             status_1xx: class(1),
@@ -299,11 +275,7 @@ impl ServiceLive {
             held: self.held.load(Ordering::Relaxed) as u64,
             cut: self.counters.cut.load(Ordering::Relaxed),
             retries: self.counters.retries.load(Ordering::Relaxed),
-            hold_gap_ms: self
-                .hold
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .last_gap_ms,
+            hold_gap_ms: self.hold.lock().unwrap_or_else(PoisonError::into_inner).last_gap_ms,
         }
     }
 
@@ -322,14 +294,8 @@ impl ServiceLive {
 }
 
 fn kept_or_new(before: &Active, replica: &Replica) -> Arc<ReplicaLive> {
-    let same = |live: &&Arc<ReplicaLive>| {
-        live.id == replica.id && live.address == replica.address && live.release == replica.release
-    };
-    before
-        .replicas
-        .iter()
-        .find(same)
-        .map_or_else(|| Arc::new(ReplicaLive::new(replica)), Arc::clone)
+    let same = |live: &&Arc<ReplicaLive>| live.id == replica.id && live.address == replica.address && live.release == replica.release;
+    before.replicas.iter().find(same).map_or_else(|| Arc::new(ReplicaLive::new(replica)), Arc::clone)
 }
 
 /// One request of a service, from its start to the end of its answer or tunnel.
@@ -348,5 +314,76 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(generation: u64, replicas: &[u16]) -> Option<Arc<ServiceRoute>> {
+        let mut route = ServiceRoute::new("svc", generation, RouteState::Serving);
+        let replica = |port: &u16| Replica { id: format!("r{port}"), address: ([127, 0, 0, 1], *port).into(), release: 1 };
+        route.replicas = replicas.iter().map(replica).collect();
+        Some(Arc::new(route))
+    }
+
+    fn claimed(active: &Active, tried: &[Arc<ReplicaLive>], turn: usize) -> Claim {
+        match active.pick(tried, turn) {
+            Pick::Claimed(claim) => claim,
+            other => panic!("no claim but {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn no_request_begins_on_the_old_set_after_the_swap() {
+        let service = ServiceLive::new("svc");
+        service.activate(route(1, &[1]));
+        let snapshot = service.active.load_full();
+        let running = claimed(&snapshot, &[], 0);
+        service.activate(route(2, &[2]));
+        // A request that loaded the snapshot just before the swap asks now.
+        assert!(matches!(snapshot.pick(&[], 0), Pick::Outdated));
+        assert_eq!(claimed(&service.active.load(), &[], 0).replica().id, "r2");
+        let old = Arc::clone(running.replica());
+        assert_eq!((old.in_flight(), service.retired().len()), (1, 1), "a refused claim leaves no trace");
+        let waiting = tokio::spawn(async move { old.wait_idle(Instant::now() + std::time::Duration::from_secs(5)).await });
+        tokio::task::yield_now().await;
+        drop(running);
+        assert_eq!(waiting.await.ok(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn every_state_but_serving_takes_all_replicas_out() {
+        for state in [RouteState::Deploying, RouteState::Crashed, RouteState::Stopped, RouteState::Holding] {
+            let service = ServiceLive::new("svc");
+            service.activate(route(1, &[1]));
+            let snapshot = service.active.load_full();
+            let mut other = ServiceRoute::clone(snapshot.route.as_ref().expect("a route"));
+            other.state = state;
+            service.activate(Some(Arc::new(other)));
+            assert!(matches!(snapshot.pick(&[], 0), Pick::Outdated), "{state:?}");
+            assert!(service.active.load().replicas.is_empty(), "{state:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_busy_replica_is_picked_and_one_that_is_down_comes_last() {
+        let service = ServiceLive::new("svc");
+        service.activate(route(1, &[1, 2, 3]));
+        let active = service.active.load_full();
+        let three: Vec<Claim> = (0..3).map(|turn| claimed(&active, &[], turn)).collect();
+        let mut ids: Vec<_> = three.iter().map(|claim| claim.replica().id.clone()).collect();
+        ids.sort();
+        assert_eq!(ids, ["r1", "r2", "r3"], "each got one");
+        active.replicas[0].mark_down();
+        drop(three);
+        let busy = [claimed(&active, &[], 0), claimed(&active, &[], 0)];
+        assert!(busy.iter().all(|claim| claim.replica().id != "r1"));
+        let tried: Vec<_> = active.replicas[1..].to_vec();
+        assert_eq!(claimed(&active, &tried, 0).replica().id, "r1", "better than none");
+        assert!(matches!(active.pick(&active.replicas, 0), Pick::Exhausted));
+        tokio::time::advance(std::time::Duration::from_millis(DOWN_MS + 1)).await;
+        assert!(!active.replicas[0].is_down());
     }
 }

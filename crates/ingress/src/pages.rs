@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{
-        ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
-    },
+    header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER},
 };
 
 use crate::{body::ResponseBody, hygiene::REQUEST_ID};
@@ -37,9 +35,7 @@ impl Page {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Deploying | Self::Stopped | Self::HeldTooLong | Self::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Deploying | Self::Stopped | Self::HeldTooLong | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Crashed | Self::Unreachable | Self::BadAnswer => StatusCode::BAD_GATEWAY,
             Self::TimedOut | Self::Cut => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -87,32 +83,18 @@ impl Page {
 
     fn detail(self) -> &'static str {
         match self {
-            Self::Malformed => {
-                "The server could not read the request without doubt and refused it."
-            }
+            Self::Malformed => "The server could not read the request without doubt and refused it.",
             Self::MethodRefused => "CONNECT and TRACE are not served.",
-            Self::UnknownHost => {
-                "No service has this address. If it is yours, check the domain's spelling and the service's domains."
-            }
-            Self::Deploying => {
-                "The first release is on its way. This page reloads by itself in a few seconds."
-            }
-            Self::Crashed => {
-                "Its last release stopped running. If it is yours, the service's logs tell why."
-            }
-            Self::Stopped => {
-                "Its owner stopped it. If it is yours, start it again in the dashboard."
-            }
+            Self::UnknownHost => "No service has this address. If it is yours, check the domain's spelling and the service's domains.",
+            Self::Deploying => "The first release is on its way. This page reloads by itself in a few seconds.",
+            Self::Crashed => "Its last release stopped running. If it is yours, the service's logs tell why.",
+            Self::Stopped => "Its owner stopped it. If it is yours, start it again in the dashboard.",
             Self::Unreachable => {
                 "No connection to it could be opened. If it is yours, check that it listens on the port it was given, on 0.0.0.0."
             }
-            Self::BadAnswer => {
-                "The connection ended before a complete answer came. If it is yours, look into its logs at this time."
-            }
+            Self::BadAnswer => "The connection ended before a complete answer came. If it is yours, look into its logs at this time.",
             Self::TimedOut => "No answer came within the service's time limit.",
-            Self::Cut => {
-                "It was still running when the grace period of the previous release ended. Please try again."
-            }
+            Self::Cut => "It was still running when the grace period of the previous release ended. Please try again.",
             Self::HeldTooLong => "A new release is taking over. Please try again in a moment.",
             Self::Busy => "Too many requests are running at this moment. Please try again shortly.",
             Self::BodyTooLarge => "The service does not take a body of this size.",
@@ -130,40 +112,21 @@ impl Page {
     }
 
     fn closes_connection(self) -> bool {
-        matches!(
-            self,
-            Self::Malformed | Self::BodyTooLarge | Self::BodyStalled
-        )
+        matches!(self, Self::Malformed | Self::BodyTooLarge | Self::BodyStalled)
     }
 
     /// The whole answer. `headers` are the client's; `is_http1` allows `Connection`.
-    pub fn answer(
-        self,
-        headers: &HeaderMap,
-        request_id: &HeaderValue,
-        is_http1: bool,
-    ) -> Response<ResponseBody> {
+    pub fn answer(self, headers: &HeaderMap, request_id: &HeaderValue, is_http1: bool) -> Response<ResponseBody> {
         let id = request_id.to_str().unwrap_or_default();
-        let is_for_people = headers.get_all(ACCEPT).iter().any(|accept| {
-            accept
-                .as_bytes()
-                .windows(9)
-                .any(|part| part == b"text/html")
-        });
-        let (body, content_type) = if is_for_people {
-            (self.html(id), "text/html; charset=utf-8")
-        } else {
-            (self.problem(id), "application/problem+json")
-        };
+        let is_for_people = headers.get_all(ACCEPT).iter().any(|accept| accept.as_bytes().windows(9).any(|part| part == b"text/html"));
+        let (body, content_type) =
+            if is_for_people { (self.html(id), "text/html; charset=utf-8") } else { (self.problem(id), "application/problem+json") };
         let mut response = Response::new(ResponseBody::page(Bytes::from(body)));
         *response.status_mut() = self.status();
         let out = response.headers_mut();
         out.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        out.insert(
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
-        );
+        out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
         out.insert(ERROR_HEADER, HeaderValue::from_static(self.code()));
         out.insert(REQUEST_ID, request_id.clone());
         if let Some(seconds) = self.retry_after_s() {
@@ -186,11 +149,7 @@ impl Page {
     fn html(self, id: &str) -> String {
         let status = self.status().as_u16();
         let (title, detail) = (self.title(), self.detail());
-        let reload = if self == Self::Deploying {
-            "<meta http-equiv=\"refresh\" content=\"5\">"
-        } else {
-            ""
-        };
+        let reload = if self == Self::Deploying { "<meta http-equiv=\"refresh\" content=\"5\">" } else { "" };
         format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
 <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\">{reload}\

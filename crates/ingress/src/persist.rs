@@ -58,10 +58,7 @@ impl RouteStore {
     /// Makes the folder (mode 0700) where it is missing.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let folder = state_dir.join("routes");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(Self { folder })
     }
 
@@ -71,10 +68,7 @@ impl RouteStore {
         let ids = match self.ids() {
             Ok(ids) => ids,
             Err(error) => {
-                loaded.warnings.push(format!(
-                    "the routes in {} cannot be listed: {error}",
-                    self.folder.display()
-                ));
+                loaded.warnings.push(format!("the routes in {} cannot be listed: {error}", self.folder.display()));
                 return loaded;
             }
         };
@@ -92,8 +86,7 @@ impl RouteStore {
     /// is the one before or the new one, never a mixture; nothing is synced twice, since a failed sync says nothing about
     /// the next.
     pub fn write(&self, stored: &Stored) -> io::Result<()> {
-        validate_id(&stored.service)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        validate_id(&stored.service).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let body = serde_json::to_vec(stored).map_err(io::Error::other)?;
         let writing = self.path(&stored.service, WRITING);
         let current = self.path(&stored.service, CURRENT);
@@ -116,29 +109,19 @@ impl RouteStore {
         let current = self.path(id, CURRENT);
         match read(&current, id) {
             Ok(stored) => {
-                return Some(LoadedService {
-                    stored,
-                    is_last_good: false,
-                });
+                return Some(LoadedService { stored, is_last_good: false });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                warnings.push(format!(
-                    "the route of {id} is damaged ({error}); the version before it is used"
-                ));
+                warnings.push(format!("the route of {id} is damaged ({error}); the version before it is used"));
                 // Set aside: the next write must not make a last good version of it.
                 if let Err(error) = fs::rename(&current, self.path(id, CORRUPT)) {
-                    warnings.push(format!(
-                        "the damaged route of {id} cannot be set aside: {error}"
-                    ));
+                    warnings.push(format!("the damaged route of {id} cannot be set aside: {error}"));
                 }
             }
         }
         match read(&self.path(id, PREVIOUS), id) {
-            Ok(stored) => Some(LoadedService {
-                stored,
-                is_last_good: true,
-            }),
+            Ok(stored) => Some(LoadedService { stored, is_last_good: true }),
             Err(error) => {
                 warnings.push(format!("no usable route of {id}: {error}"));
                 None
@@ -165,11 +148,8 @@ impl RouteStore {
     }
 
     fn is_old_tombstone(&self, stored: &Stored, now: SystemTime) -> bool {
-        let written =
-            fs::metadata(self.path(&stored.service, CURRENT)).and_then(|data| data.modified());
-        let age = written
-            .ok()
-            .and_then(|written| now.duration_since(written).ok());
+        let written = fs::metadata(self.path(&stored.service, CURRENT)).and_then(|data| data.modified());
+        let age = written.ok().and_then(|written| now.duration_since(written).ok());
         stored.route.is_none() && age.is_some_and(|age| age > TOMBSTONE_KEPT)
     }
 
@@ -185,12 +165,7 @@ impl RouteStore {
 }
 
 fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut content = format!("{MAGIC}{}\n", checksum(body)).into_bytes();
     content.extend_from_slice(body);
     file.write_all(&content)?;
@@ -200,50 +175,54 @@ fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
 fn read(path: &Path, id: &str) -> io::Result<Stored> {
     let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut content = Vec::new();
-    File::open(path)?
-        .take(ROUTE_BYTES_MAX + 1)
-        .read_to_end(&mut content)?;
-    let line_end = content
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .ok_or_else(|| damaged("no first line"))?;
+    File::open(path)?.take(ROUTE_BYTES_MAX + 1).read_to_end(&mut content)?;
+    let line_end = content.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("no first line"))?;
     let (line, body) = content.split_at(line_end);
     let body = body.get(1..).unwrap_or_default();
-    let sum = std::str::from_utf8(line)
-        .ok()
-        .and_then(|line| line.strip_prefix(MAGIC))
-        .ok_or_else(|| damaged("no checksum"))?;
+    let sum = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(MAGIC)).ok_or_else(|| damaged("no checksum"))?;
     if sum != checksum(body) {
         return Err(damaged("the checksum does not fit"));
     }
-    let stored: Stored =
-        serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
-    if stored.service != id
-        || stored
-            .route
-            .as_ref()
-            .is_some_and(|route| route.service != id)
-    {
+    let stored: Stored = serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
+    if stored.service != id || stored.route.as_ref().is_some_and(|route| route.service != id) {
         return Err(damaged("it belongs to another service"));
     }
     if let Some(route) = &stored.route {
-        route
-            .validate()
-            .map_err(|error| damaged(&error.to_string()))?;
+        route.validate().map_err(|error| damaged(&error.to_string()))?;
     }
     Ok(stored)
 }
 
 fn checksum(body: &[u8]) -> String {
-    Sha256::digest(body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tombstone_is_kept_for_a_week_and_leftovers_of_a_kill_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RouteStore::open(folder.path()).unwrap();
+        let tombstone = Stored { service: "svc".to_owned(), generation: 7, route: None };
+        store.write(&tombstone).unwrap();
+        let half_written = folder.path().join("routes/other.writing");
+        fs::write(&half_written, "half").unwrap();
+        let now = SystemTime::now();
+        let loaded = store.load(now);
+        assert_eq!(loaded.services.iter().map(|service| &service.stored).collect::<Vec<_>>(), [&tombstone]);
+        assert!(loaded.warnings.is_empty() && !half_written.exists());
+        assert!(store.load(now + TOMBSTONE_KEPT + Duration::from_secs(60)).services.is_empty());
+        assert_eq!(fs::read_dir(folder.path().join("routes")).unwrap().count(), 0);
+        let escape = Stored { service: "../x".to_owned(), generation: 1, route: None };
+        assert!(store.write(&escape).is_err());
     }
 }

@@ -44,10 +44,7 @@ pub struct PhaseGuard {
 impl PhaseGuard {
     pub fn new(phase: &Arc<Phase>) -> Self {
         phase.requests.fetch_add(1, Ordering::AcqRel);
-        Self {
-            phase: Arc::clone(phase),
-            body: None,
-        }
+        Self { phase: Arc::clone(phase), body: None }
     }
 
     pub fn set_body(&mut self, body: Option<Arc<BodyProgress>>) {
@@ -57,11 +54,7 @@ impl PhaseGuard {
 
 impl Drop for PhaseGuard {
     fn drop(&mut self) {
-        if self
-            .body
-            .as_ref()
-            .is_none_or(|body| body.end() == BodyEnd::Complete)
-        {
+        if self.body.as_ref().is_none_or(|body| body.end() == BodyEnd::Complete) {
             self.phase.is_at_head.store(true, Ordering::Release);
         }
         self.phase.requests.fetch_sub(1, Ordering::AcqRel);

@@ -65,37 +65,23 @@ impl Pool {
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_PER_REPLICA_MAX {
-            idle.push(Idle {
-                upstream,
-                since: Instant::now(),
-            });
+            idle.push(Idle { upstream, since: Instant::now() });
         }
     }
 
     pub fn clear(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Closes what was idle for longer than `idle_max`.
     pub fn sweep(&self, idle_max: Duration) {
-        let keep =
-            |entry: &Idle| !entry.upstream.sender.is_closed() && entry.since.elapsed() < idle_max;
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(keep);
+        let keep = |entry: &Idle| !entry.upstream.sender.is_closed() && entry.since.elapsed() < idle_max;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).retain(keep);
     }
 }
 
 /// Opens a connection. An error means that no byte was sent.
-pub async fn connect(
-    address: SocketAddr,
-    timeout: Duration,
-    tasks: &TaskTracker,
-) -> std::io::Result<Upstream> {
+pub async fn connect(address: SocketAddr, timeout: Duration, tasks: &TaskTracker) -> std::io::Result<Upstream> {
     let stream = tokio::time::timeout(timeout, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
     // No `max_headers`: hyper's own limit (100) is free, any other costs an allocation for each answer.
@@ -109,8 +95,5 @@ pub async fn connect(
         // Its errors reach the request that it served.
         let _ended = connection.with_upgrades().await;
     });
-    Ok(Upstream {
-        sender,
-        deadline: Box::pin(tokio::time::sleep(timeout)),
-    })
+    Ok(Upstream { sender, deadline: Box::pin(tokio::time::sleep(timeout)) })
 }

@@ -37,16 +37,8 @@ pub struct Ingress {
 }
 
 /// Runs until `shutdown` resolves, then lets requests finish.
-pub async fn run(
-    config: IngressConfig,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), IngressError> {
-    let ingress = Ingress::start(
-        config,
-        Arc::new(domain::SystemClock),
-        &domain::SystemEntropy,
-    )
-    .await?;
+pub async fn run(config: IngressConfig, shutdown: impl Future<Output = ()>) -> Result<(), IngressError> {
+    let ingress = Ingress::start(config, Arc::new(domain::SystemClock), &domain::SystemEntropy).await?;
     shutdown.await;
     ingress.stop().await;
     Ok(())
@@ -54,16 +46,9 @@ pub async fn run(
 
 impl Ingress {
     /// Returns when every listener is open and the restored routes are active.
-    pub async fn start(
-        config: IngressConfig,
-        clock: Arc<dyn Clock>,
-        entropy: &dyn Entropy,
-    ) -> Result<Self, IngressError> {
+    pub async fn start(config: IngressConfig, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Result<Self, IngressError> {
         let store =
-            RouteStore::open(&config.state_dir).map_err(|source| IngressError::StateDir {
-                path: config.state_dir.clone(),
-                source,
-            })?;
+            RouteStore::open(&config.state_dir).map_err(|source| IngressError::StateDir { path: config.state_dir.clone(), source })?;
         let registry = Arc::new(Registry::new(store));
         let now = clock.now();
         let warnings = registry.restore(now.into()).await;
@@ -108,13 +93,7 @@ impl Ingress {
             started_at_ms: now.timestamp_millis(),
             warnings,
         });
-        ingress.begin(
-            server,
-            admin,
-            &config.listen,
-            &config.admin_socket,
-            Duration::from_millis(config.limits.upstream_idle_ms),
-        )
+        ingress.begin(server, admin, &config.listen, &config.admin_socket, Duration::from_millis(config.limits.upstream_idle_ms))
     }
 
     /// The addresses that it listens on, in the order of the configuration.
@@ -127,10 +106,7 @@ impl Ingress {
         tracing::info!("the ingress stops");
         self.stop.cancel();
         self.connections.close();
-        if tokio::time::timeout(self.shutdown_grace, self.connections.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(self.shutdown_grace, self.connections.wait()).await.is_err() {
             let cut = self.registry.cut_all().await;
             tracing::warn!(cut, "requests did not end within the grace of the shutdown");
         }
@@ -154,33 +130,20 @@ impl Ingress {
     ) -> Result<Self, IngressError> {
         let mut listeners = Vec::new();
         for address in listen {
-            let failed = |source| IngressError::Listen {
-                address: *address,
-                source,
-            };
+            let failed = |source| IngressError::Listen { address: *address, source };
             let listener = server::listen(*address).map_err(failed)?;
             self.addresses.push(listener.local_addr().map_err(failed)?);
             listeners.push(listener);
         }
         let admin_listener =
-            admin::listen(admin_socket).map_err(|source| IngressError::AdminSocket {
-                path: admin_socket.to_owned(),
-                source,
-            })?;
+            admin::listen(admin_socket).map_err(|source| IngressError::AdminSocket { path: admin_socket.to_owned(), source })?;
         for listener in listeners {
             self.background.spawn(Arc::clone(&server).accept(listener));
         }
-        self.background.spawn(admin.accept(
-            admin_listener,
-            self.stop_admin.clone(),
-            self.background.clone(),
-        ));
+        self.background.spawn(admin.accept(admin_listener, self.stop_admin.clone(), self.background.clone()));
         let (registry, stop) = (Arc::clone(&self.registry), self.stop.clone());
         self.background.spawn(async move {
-            while tokio::time::timeout(SWEEP_INTERVAL, stop.cancelled())
-                .await
-                .is_err()
-            {
+            while tokio::time::timeout(SWEEP_INTERVAL, stop.cancelled()).await.is_err() {
                 registry.sweep(idle_max);
             }
         });

@@ -78,15 +78,10 @@ enum Attempt {
 
 impl Proxy {
     /// Never fails: what goes wrong is a page.
-    pub async fn handle(
-        &self,
-        connection: &Connection,
-        request: Request<Incoming>,
-    ) -> Response<ResponseBody> {
+    pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<ResponseBody> {
         let mut phase = connection.phase.as_ref().map(PhaseGuard::new);
         let now_ms = self.clock.now().timestamp_millis();
-        let request_id = hygiene::trusted_request_id(request.headers(), &connection.hop)
-            .unwrap_or_else(|| self.ids.next(now_ms));
+        let request_id = hygiene::trusted_request_id(request.headers(), &connection.hop).unwrap_or_else(|| self.ids.next(now_ms));
         let is_http1 = request.version() != Version::HTTP_2;
         let response = match self.route(connection, &request) {
             Err(page) => {
@@ -97,25 +92,12 @@ impl Proxy {
             Ok((service, host)) => {
                 service.counters.requests.fetch_add(1, Ordering::Relaxed);
                 let accept = request.headers().get(http::header::ACCEPT).cloned();
-                let result = self
-                    .serve(
-                        connection,
-                        &service,
-                        request,
-                        host,
-                        &request_id,
-                        now_ms,
-                        &mut phase,
-                    )
-                    .await;
+                let result = self.serve(connection, &service, request, host, &request_id, now_ms, &mut phase).await;
                 let response = result.unwrap_or_else(|page| {
                     if page.status().is_server_error() {
                         service.counters.ingress_5xx.fetch_add(1, Ordering::Relaxed);
                     }
-                    let headers: HeaderMap = accept
-                        .map(|accept| (http::header::ACCEPT, accept))
-                        .into_iter()
-                        .collect();
+                    let headers: HeaderMap = accept.map(|accept| (http::header::ACCEPT, accept)).into_iter().collect();
                     page.answer(&headers, &request_id, is_http1)
                 });
                 service.count_status(response.status());
@@ -126,16 +108,8 @@ impl Proxy {
     }
 
     /// Everything that is decided by the head alone.
-    fn route(
-        &self,
-        connection: &Connection,
-        request: &Request<Incoming>,
-    ) -> Result<(Arc<ServiceLive>, HeaderValue), Page> {
-        if connection
-            .phase
-            .as_ref()
-            .is_some_and(|phase| phase.is_malformed())
-        {
+    fn route(&self, connection: &Connection, request: &Request<Incoming>) -> Result<(Arc<ServiceLive>, HeaderValue), Page> {
+        if connection.phase.as_ref().is_some_and(|phase| phase.is_malformed()) {
             return Err(Page::Malformed);
         }
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
@@ -148,10 +122,7 @@ impl Proxy {
         Ok((service, host))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the one place where a request is taken apart"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the one place where a request is taken apart")]
     async fn serve(
         &self,
         connection: &Connection,
@@ -162,17 +133,11 @@ impl Proxy {
         start_ms: i64,
         phase: &mut Option<PhaseGuard>,
     ) -> Result<Response<ResponseBody>, Page> {
-        let Some(in_flight) = InFlight::try_new(service, self.limits.in_flight_per_service_max)
-        else {
+        let Some(in_flight) = InFlight::try_new(service, self.limits.in_flight_per_service_max) else {
             phase_of_unread(phase, &request);
             return Err(Page::Busy);
         };
-        let body_bytes_max = service
-            .active
-            .load()
-            .route
-            .as_ref()
-            .map_or(0, |route| route.body_bytes_max);
+        let body_bytes_max = service.active.load().route.as_ref().map_or(0, |route| route.body_bytes_max);
         let (mut parts, body) = request.into_parts();
         let stall = Duration::from_millis(self.limits.body_read_timeout_ms);
         let (body, progress) = RequestBody::new(body, body_bytes_max, stall);
@@ -183,16 +148,8 @@ impl Proxy {
             return Err(Page::BodyTooLarge);
         }
         let is_websocket = hygiene::is_websocket(parts.version, &parts.method, &parts.headers);
-        let upgrade = is_websocket
-            .then(|| parts.extensions.remove::<OnUpgrade>())
-            .flatten();
-        let facts = Facts {
-            host,
-            request_id: request_id.clone(),
-            start_ms,
-            is_websocket: upgrade.is_some(),
-            version: parts.version,
-        };
+        let upgrade = is_websocket.then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+        let facts = Facts { host, request_id: request_id.clone(), start_ms, is_websocket: upgrade.is_some(), version: parts.version };
         hygiene::to_replica(&mut parts.headers, &connection.hop, facts);
         let request = onward(parts, body)?;
         let journey = Journey {
@@ -209,11 +166,7 @@ impl Proxy {
         self.travel(journey, request).await
     }
 
-    async fn travel(
-        &self,
-        mut journey: Journey<'_>,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<ResponseBody>, Page> {
+    async fn travel(&self, mut journey: Journey<'_>, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Page> {
         loop {
             let (active, claim) = self.admit(&mut journey).await?;
             let Some(route) = &active.route else {
@@ -227,11 +180,7 @@ impl Proxy {
                     return Err(page);
                 }
                 Attempt::Again(same, _) => {
-                    journey
-                        .service
-                        .counters
-                        .retries
-                        .fetch_add(1, Ordering::Relaxed);
+                    journey.service.counters.retries.fetch_add(1, Ordering::Relaxed);
                     request = *same;
                 }
             }
@@ -249,8 +198,7 @@ impl Proxy {
                 Some(RouteState::Crashed) => return Err(Page::Crashed),
                 Some(RouteState::Stopped) => return Err(Page::Stopped),
                 Some(RouteState::Holding) => self.hold(journey).await?,
-                Some(RouteState::Serving) => match active.pick(&journey.tried, service.next_turn())
-                {
+                Some(RouteState::Serving) => match active.pick(&journey.tried, service.next_turn()) {
                     Pick::Claimed(claim) => return Ok((active, claim)),
                     Pick::Outdated => {}
                     Pick::Exhausted => {
@@ -267,19 +215,12 @@ impl Proxy {
         let service = journey.service;
         let held = Held::try_new(service, self.limits.held_per_service_max).ok_or(Page::Busy)?;
         let hold_for = Duration::from_millis(self.limits.hold_timeout_ms);
-        let deadline = *journey
-            .hold_deadline
-            .get_or_insert_with(|| Instant::now() + hold_for);
+        let deadline = *journey.hold_deadline.get_or_insert_with(|| Instant::now() + hold_for);
         let changed = service.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
         // Looked at again, after the wake-up was registered: a change in between is not missed.
-        let is_holding = service
-            .active
-            .load()
-            .route
-            .as_ref()
-            .is_some_and(|route| route.state == RouteState::Holding);
+        let is_holding = service.active.load().route.as_ref().is_some_and(|route| route.state == RouteState::Holding);
         if is_holding && tokio::time::timeout_at(deadline, changed).await.is_err() {
             return Err(Page::HeldTooLong);
         }
@@ -287,21 +228,10 @@ impl Proxy {
         Ok(())
     }
 
-    async fn attempt(
-        &self,
-        journey: &mut Journey<'_>,
-        route: &ServiceRoute,
-        claim: Claim,
-        request: Request<RequestBody>,
-    ) -> Attempt {
-        let deadline = *journey.deadline.get_or_insert_with(|| {
-            Instant::now() + Duration::from_millis(route.request_timeout_ms)
-        });
+    async fn attempt(&self, journey: &mut Journey<'_>, route: &ServiceRoute, claim: Claim, request: Request<RequestBody>) -> Attempt {
+        let deadline = *journey.deadline.get_or_insert_with(|| Instant::now() + Duration::from_millis(route.request_timeout_ms));
         let has_body = journey.progress.is_some();
-        let may_repeat = route.retry.idempotent
-            && !has_body
-            && request.method().is_idempotent()
-            && journey.upgrade.is_none();
+        let may_repeat = route.retry.idempotent && !has_body && request.method().is_idempotent() && journey.upgrade.is_none();
         let reused = self.reuse(&claim, journey, may_repeat);
         let was_reused = reused.is_some();
         let mut upstream = match reused {
@@ -333,11 +263,7 @@ impl Proxy {
         if journey.upgrade.is_some() {
             return None; // a tunnel keeps its connection; it begins with a fresh one
         }
-        let idle_ms = if may_repeat {
-            self.limits.upstream_idle_ms
-        } else {
-            self.limits.upstream_idle_unsafe_ms
-        };
+        let idle_ms = if may_repeat { self.limits.upstream_idle_ms } else { self.limits.upstream_idle_unsafe_ms };
         claim.replica().pool.take(Duration::from_millis(idle_ms))
     }
 
@@ -353,11 +279,7 @@ impl Proxy {
             Err(error) => {
                 tracing::debug!(replica = %replica.id, %error, "no connection");
                 replica.mark_down();
-                Err(if left <= timeout {
-                    Page::TimedOut
-                } else {
-                    Page::Unreachable
-                })
+                Err(if left <= timeout { Page::TimedOut } else { Page::Unreachable })
             }
         }
     }
@@ -377,28 +299,17 @@ impl Proxy {
                 return Attempt::Failed(Page::BadAnswer);
             };
             let replica = hyper::upgrade::on(&mut response);
-            self.tunnels
-                .spawn(tunnel::run(client, replica, claim, in_flight));
+            self.tunnels.spawn(tunnel::run(client, replica, claim, in_flight));
             let (mut parts, _) = response.into_parts();
             hygiene::to_client(&mut parts.headers, request_id);
-            parts
-                .headers
-                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            parts
-                .headers
-                .insert(UPGRADE, HeaderValue::from_static("websocket"));
-            return Attempt::Answered(Response::from_parts(
-                parts,
-                ResponseBody::page(bytes::Bytes::new()),
-            ));
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            return Attempt::Answered(Response::from_parts(parts, ResponseBody::page(bytes::Bytes::new())));
         }
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         hygiene::to_client(&mut parts.headers, request_id);
-        let is_event_stream = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let is_event_stream = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         let idle = Duration::from_millis(route.response_idle_timeout_ms);
         let relayed = Relayed::new(body, upstream, claim, in_flight, idle, is_event_stream);
         Attempt::Answered(Response::from_parts(parts, ResponseBody::relayed(relayed)))
@@ -450,11 +361,7 @@ fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Page> {
         (None, Some(host)) => Ok(host.clone()),
         (None, None) => Err(Page::Malformed),
         (Some(authority), field) => {
-            let differs = field.is_some_and(|host| {
-                !host
-                    .as_bytes()
-                    .eq_ignore_ascii_case(authority.as_str().as_bytes())
-            });
+            let differs = field.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
             if differs || authority.as_str().contains('@') {
                 return Err(Page::Malformed);
             }
@@ -466,11 +373,7 @@ fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Page> {
 /// The same request in HTTP/1.1 origin form.
 fn onward(parts: request::Parts, body: RequestBody) -> Result<Request<RequestBody>, Page> {
     let mut target = uri::Parts::default();
-    target.path_and_query = parts
-        .uri
-        .into_parts()
-        .path_and_query
-        .or_else(|| Some(uri::PathAndQuery::from_static("/")));
+    target.path_and_query = parts.uri.into_parts().path_and_query.or_else(|| Some(uri::PathAndQuery::from_static("/")));
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = Uri::from_parts(target).map_err(|_| Page::Malformed)?;

@@ -26,11 +26,7 @@ pub enum ChangeError {
     #[error(transparent)]
     Invalid(#[from] RouteError),
     #[error("generation {given} of service {service} is older than the stored {stored}")]
-    Stale {
-        service: String,
-        given: u64,
-        stored: u64,
-    },
+    Stale { service: String, given: u64, stored: u64 },
     #[error("service {0} is not known here")]
     Unknown(String),
     #[error("replica {0} still gets requests; take it out of the route before draining it")]
@@ -56,11 +52,7 @@ struct Book {
 
 impl Registry {
     pub fn new(store: RouteStore) -> Self {
-        Self {
-            hosts: ArcSwap::default(),
-            book: Mutex::default(),
-            store: Arc::new(store),
-        }
+        Self { hosts: ArcSwap::default(), book: Mutex::default(), store: Arc::new(store) }
     }
 
     /// The owner of a normalised host.
@@ -75,10 +67,7 @@ impl Registry {
     /// Known routes, by id.
     pub fn list(&self) -> Vec<Arc<ServiceRoute>> {
         let services: Vec<_> = self.services();
-        let mut routes: Vec<_> = services
-            .iter()
-            .filter_map(|service| service.active.load().route.clone())
-            .collect();
+        let mut routes: Vec<_> = services.iter().filter_map(|service| service.active.load().route.clone()).collect();
         routes.sort_by(|a, b| a.service.cmp(&b.service));
         routes
     }
@@ -88,41 +77,29 @@ impl Registry {
     }
 
     pub fn metrics(&self) -> impl Iterator<Item = (String, ServiceMetrics)> {
-        self.services()
-            .into_iter()
-            .map(|service| (service.id.clone(), service.metrics()))
+        self.services().into_iter().map(|service| (service.id.clone(), service.metrics()))
     }
 
     /// Loads what is on disk; answers one sentence for each thing that was wrong. Replicas that do not accept a connection
     /// start as down, so that the first request tries another one first.
     pub async fn restore(&self, now: SystemTime) -> Vec<String> {
         let store = Arc::clone(&self.store);
-        let Loaded {
-            mut services,
-            mut warnings,
-        } = match tokio::task::spawn_blocking(move || store.load(now)).await {
+        let Loaded { mut services, mut warnings } = match tokio::task::spawn_blocking(move || store.load(now)).await {
             Ok(loaded) => loaded,
-            Err(error) => Loaded {
-                services: Vec::new(),
-                warnings: vec![format!("the routes cannot be read: {error}")],
-            },
+            Err(error) => Loaded { services: Vec::new(), warnings: vec![format!("the routes cannot be read: {error}")] },
         };
         // An older version may name a host that has moved on since; a current one wins.
         services.sort_by_key(|service| service.is_last_good);
         for mut loaded in services {
             let live = self.entry(&loaded.stored.service);
-            live.generation
-                .store(loaded.stored.generation, Ordering::Release);
+            live.generation.store(loaded.stored.generation, Ordering::Release);
             let Some(route) = &mut loaded.stored.route else {
                 continue;
             };
             let mut book = self.book();
             route.hosts.retain(|host| match book.table.owner(host) {
                 Some(owner) => {
-                    warnings.push(format!(
-                        "the host {host} of service {} belongs to {owner} now and is left out",
-                        route.service
-                    ));
+                    warnings.push(format!("the host {host} of service {} belongs to {owner} now and is left out", route.service));
                     false
                 }
                 None => true,
@@ -147,68 +124,29 @@ impl Registry {
     pub async fn put(self: &Arc<Self>, route: ServiceRoute) -> Result<Acknowledged, ChangeError> {
         route.validate()?;
         let (service, generation) = (route.service.clone(), route.generation);
-        self.detached(Stored {
-            service,
-            generation,
-            route: Some(route),
-        })
-        .await
+        self.detached(Stored { service, generation, route: Some(route) }).await
     }
 
     /// Removes a service. Its generation stays as a fence.
-    pub async fn delete(
-        self: &Arc<Self>,
-        service: &str,
-        generation: u64,
-    ) -> Result<Acknowledged, ChangeError> {
+    pub async fn delete(self: &Arc<Self>, service: &str, generation: u64) -> Result<Acknowledged, ChangeError> {
         validate_id(service)?;
-        self.detached(Stored {
-            service: service.to_owned(),
-            generation,
-            route: None,
-        })
-        .await
+        self.detached(Stored { service: service.to_owned(), generation, route: None }).await
     }
 
     /// See [`crate::client::IngressClient::drain`].
-    pub async fn drain(
-        &self,
-        service: &str,
-        replicas: &[String],
-        grace_ms: Option<u64>,
-    ) -> Result<Drained, ChangeError> {
+    pub async fn drain(&self, service: &str, replicas: &[String], grace_ms: Option<u64>) -> Result<Drained, ChangeError> {
         let begin = Instant::now();
-        let live = self
-            .find(service)
-            .ok_or_else(|| ChangeError::Unknown(service.to_owned()))?;
+        let live = self.find(service).ok_or_else(|| ChangeError::Unknown(service.to_owned()))?;
         let active = live.active.load_full();
-        if let Some(routed) = active
-            .replicas
-            .iter()
-            .find(|replica| replicas.contains(&replica.id))
-        {
+        if let Some(routed) = active.replicas.iter().find(|replica| replicas.contains(&replica.id)) {
             return Err(ChangeError::Routed(routed.id.clone()));
         }
-        let grace_ms = grace_ms
-            .unwrap_or(
-                active
-                    .route
-                    .as_ref()
-                    .map_or(DRAIN_MS, |route| route.drain_ms),
-            )
-            .min(DRAIN_MS_MAX);
-        let leaving: Vec<_> = live
-            .retired()
-            .into_iter()
-            .filter(|replica| replicas.contains(&replica.id))
-            .collect();
+        let grace_ms = grace_ms.unwrap_or(active.route.as_ref().map_or(DRAIN_MS, |route| route.drain_ms)).min(DRAIN_MS_MAX);
+        let leaving: Vec<_> = live.retired().into_iter().filter(|replica| replicas.contains(&replica.id)).collect();
         let cut = end_all(&leaving, begin + Duration::from_millis(grace_ms)).await;
         live.counters.cut.fetch_add(cut, Ordering::Relaxed);
         live.forget_idle_retired();
-        Ok(Drained {
-            cut,
-            waited_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
+        Ok(Drained { cut, waited_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX) })
     }
 
     /// Ends everything that is in flight anywhere; the last step of a shutdown.
@@ -235,25 +173,16 @@ impl Registry {
     async fn detached(self: &Arc<Self>, stored: Stored) -> Result<Acknowledged, ChangeError> {
         let registry = Arc::clone(self);
         let change = tokio::spawn(async move { registry.change(stored).await });
-        change
-            .await
-            .unwrap_or_else(|error| Err(ChangeError::Storage(error.to_string())))
+        change.await.unwrap_or_else(|error| Err(ChangeError::Storage(error.to_string())))
     }
 
     async fn change(&self, stored: Stored) -> Result<Acknowledged, ChangeError> {
-        let acknowledged = Acknowledged {
-            service: stored.service.clone(),
-            generation: stored.generation,
-        };
+        let acknowledged = Acknowledged { service: stored.service.clone(), generation: stored.generation };
         let live = self.entry(&stored.service);
         let _serial = live.change.lock().await;
         let known = live.generation.load(Ordering::Acquire);
         if stored.generation < known {
-            return Err(ChangeError::Stale {
-                service: stored.service,
-                given: stored.generation,
-                stored: known,
-            });
+            return Err(ChangeError::Stale { service: stored.service, given: stored.generation, stored: known });
         }
         let before = live.active.load_full();
         if before.route.as_deref() == stored.route.as_ref() && stored.generation == known {
@@ -263,8 +192,7 @@ impl Registry {
         let fresh = self.book().table.claim(&stored.service, hosts)?;
 
         let store = Arc::clone(&self.store);
-        let writing =
-            tokio::task::spawn_blocking(move || store.write(&stored).map(|()| stored)).await;
+        let writing = tokio::task::spawn_blocking(move || store.write(&stored).map(|()| stored)).await;
         let stored = match writing.map_err(std::io::Error::other).flatten() {
             Ok(stored) => stored,
             Err(error) => {
@@ -275,20 +203,14 @@ impl Registry {
         };
         live.generation.store(stored.generation, Ordering::Release);
         live.activate(stored.route.map(Arc::new));
-        self.move_hosts(
-            &live,
-            before.route.as_deref().map_or(&[], |route| &route.hosts),
-        );
+        self.move_hosts(&live, before.route.as_deref().map_or(&[], |route| &route.hosts));
         Ok(acknowledged)
     }
 
     /// Makes the hosts of the active route known and those that it left unknown. Most changes keep them: nothing to do then.
     fn move_hosts(&self, live: &Arc<ServiceLive>, before: &[String]) {
         let active = live.active.load_full();
-        let now = active
-            .route
-            .as_deref()
-            .map_or(&[][..], |route| &route.hosts);
+        let now = active.route.as_deref().map_or(&[][..], |route| &route.hosts);
         if now == before {
             return;
         }
@@ -314,28 +236,19 @@ impl Registry {
         for service in self.services() {
             for replica in service.active.load().replicas.iter().cloned() {
                 probes.spawn(async move {
-                    let connected =
-                        tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(replica.address))
-                            .await;
+                    let connected = tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(replica.address)).await;
                     if !matches!(connected, Ok(Ok(_))) {
                         replica.mark_down();
                     }
                 });
             }
         }
-        let _in_time = tokio::time::timeout(PROBE_TIMEOUT * 2, async {
-            while probes.join_next().await.is_some() {}
-        })
-        .await;
+        let _in_time = tokio::time::timeout(PROBE_TIMEOUT * 2, async { while probes.join_next().await.is_some() {} }).await;
     }
 
     fn entry(&self, service: &str) -> Arc<ServiceLive> {
         let mut book = self.book();
-        Arc::clone(
-            book.services
-                .entry(service.to_owned())
-                .or_insert_with(|| Arc::new(ServiceLive::new(service))),
-        )
+        Arc::clone(book.services.entry(service.to_owned()).or_insert_with(|| Arc::new(ServiceLive::new(service))))
     }
 
     fn services(&self) -> Vec<Arc<ServiceLive>> {

@@ -19,29 +19,19 @@ impl RequestIds {
         let mut bytes = [0u8; 16];
         entropy.fill(&mut bytes);
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
-        Self {
-            seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            counter: AtomicU64::new(u64::from_le_bytes([i, j, k, l, m, n, o, p])),
-        }
+        Self { seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]), counter: AtomicU64::new(u64::from_le_bytes([i, j, k, l, m, n, o, p])) }
     }
 
     pub fn next(&self, now_ms: i64) -> HeaderValue {
-        let count = self
-            .counter
-            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let (high, low) = (
-            mix(count ^ self.seed),
-            mix(count.rotate_left(32) ^ self.seed.rotate_left(17)),
-        );
+        let count = self.counter.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let (high, low) = (mix(count ^ self.seed), mix(count.rotate_left(32) ^ self.seed.rotate_left(17)));
         let mut bytes = [0u8; 16];
         let time = now_ms.to_be_bytes();
         let random = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
         for (place, byte) in bytes.iter_mut().zip(time.into_iter().skip(2).chain(random)) {
             *place = byte;
         }
-        let id = uuid::Builder::from_random_bytes(bytes)
-            .with_version(uuid::Version::SortRand)
-            .into_uuid();
+        let id = uuid::Builder::from_random_bytes(bytes).with_version(uuid::Version::SortRand).into_uuid();
         let mut text = [0u8; uuid::fmt::Hyphenated::LENGTH];
         let text = id.hyphenated().encode_lower(&mut text);
         HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
@@ -50,10 +40,7 @@ impl RequestIds {
 
 /// `true` for an id that may be taken over: short, and of characters that are harmless in every log.
 pub fn is_acceptable(id: &HeaderValue) -> bool {
-    let is_plain = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'+' | b'/' | b':')
-    };
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'+' | b'/' | b':');
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.as_bytes().iter().all(is_plain)
 }
 

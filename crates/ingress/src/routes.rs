@@ -86,27 +86,18 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            attempts_max: ATTEMPTS_MAX,
-            idempotent: true,
-        }
+        Self { attempts_max: ATTEMPTS_MAX, idempotent: true }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    #[error(
-        "the id {id:?} is empty, longer than {ID_BYTES_MAX} bytes or holds more than letters, digits, - and _"
-    )]
+    #[error("the id {id:?} is empty, longer than {ID_BYTES_MAX} bytes or holds more than letters, digits, - and _")]
     Id { id: String },
     #[error("the host {host:?} is not a lower-case name without port: {reason}")]
     Host { host: String, reason: String },
     #[error("the {what} are {count}, more than {limit}")]
-    TooMany {
-        what: &'static str,
-        count: usize,
-        limit: usize,
-    },
+    TooMany { what: &'static str, count: usize, limit: usize },
     #[error("{what} appears twice: {value:?}")]
     Duplicate { what: &'static str, value: String },
     #[error("a serving route needs at least one replica; use another state while there is none")]
@@ -114,12 +105,7 @@ pub enum RouteError {
     #[error("replica {id:?} has no usable address: {address}")]
     Address { id: String, address: SocketAddr },
     #[error("{what} must be from {least} to {most}, not {value}")]
-    Range {
-        what: &'static str,
-        value: u64,
-        least: u64,
-        most: u64,
-    },
+    Range { what: &'static str, value: u64, least: u64, most: u64 },
     #[error("the host {host:?} belongs to service {owner}; remove it there first")]
     HostTaken { host: String, owner: String },
 }
@@ -148,78 +134,36 @@ impl ServiceRoute {
         at_most("replicas", self.replicas.len(), REPLICAS_MAX)?;
         for (index, name) in self.hosts.iter().enumerate() {
             if !host::is_normal(name) {
-                let reason = host::normalise(name).map_or_else(
-                    |error| error.to_string(),
-                    |normal| format!("write {normal:?}"),
-                );
-                return Err(RouteError::Host {
-                    host: name.clone(),
-                    reason,
-                });
+                let reason = host::normalise(name).map_or_else(|error| error.to_string(), |normal| format!("write {normal:?}"));
+                return Err(RouteError::Host { host: name.clone(), reason });
             }
             if self.hosts.iter().take(index).any(|earlier| earlier == name) {
-                return Err(RouteError::Duplicate {
-                    what: "a host",
-                    value: name.clone(),
-                });
+                return Err(RouteError::Duplicate { what: "a host", value: name.clone() });
             }
         }
         for (index, replica) in self.replicas.iter().enumerate() {
             validate_id(&replica.id)?;
-            if replica.address.port() == 0
-                || replica.address.ip().is_unspecified()
-                || replica.address.ip().is_multicast()
-            {
-                return Err(RouteError::Address {
-                    id: replica.id.clone(),
-                    address: replica.address,
-                });
+            if replica.address.port() == 0 || replica.address.ip().is_unspecified() || replica.address.ip().is_multicast() {
+                return Err(RouteError::Address { id: replica.id.clone(), address: replica.address });
             }
-            if self
-                .replicas
-                .iter()
-                .take(index)
-                .any(|earlier| earlier.id == replica.id)
-            {
-                return Err(RouteError::Duplicate {
-                    what: "a replica",
-                    value: replica.id.clone(),
-                });
+            if self.replicas.iter().take(index).any(|earlier| earlier.id == replica.id) {
+                return Err(RouteError::Duplicate { what: "a replica", value: replica.id.clone() });
             }
         }
         if self.state == RouteState::Serving && self.replicas.is_empty() {
             return Err(RouteError::NoReplica);
         }
-        range(
-            "request_timeout_ms",
-            self.request_timeout_ms,
-            1,
-            24 * 3_600_000,
-        )?;
+        range("request_timeout_ms", self.request_timeout_ms, 1, 24 * 3_600_000)?;
         range("drain_ms", self.drain_ms, 0, DRAIN_MS_MAX)?;
-        range(
-            "retry.attempts_max",
-            u64::from(self.retry.attempts_max),
-            1,
-            10,
-        )
+        range("retry.attempts_max", u64::from(self.retry.attempts_max), 1, 10)
     }
 }
 
 /// Ids name files, therefore nothing but letters, digits, `-` and `_`.
 pub fn validate_id(id: &str) -> Result<(), RouteError> {
-    let is_plain = !id.is_empty()
-        && id.len() <= ID_BYTES_MAX
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if is_plain {
-        Ok(())
-    } else {
-        Err(RouteError::Id {
-            id: id.chars().take(ID_BYTES_MAX).collect(),
-        })
-    }
+    let is_plain =
+        !id.is_empty() && id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if is_plain { Ok(()) } else { Err(RouteError::Id { id: id.chars().take(ID_BYTES_MAX).collect() }) }
 }
 
 /// Which service owns which host. Pure bookkeeping; a host has exactly one owner.
@@ -245,17 +189,10 @@ impl HostTable {
     pub fn claim(&mut self, service: &str, hosts: &[String]) -> Result<Vec<String>, RouteError> {
         for name in hosts {
             if let Some(owner) = self.owner(name).filter(|owner| *owner != service) {
-                return Err(RouteError::HostTaken {
-                    host: name.clone(),
-                    owner: owner.to_owned(),
-                });
+                return Err(RouteError::HostTaken { host: name.clone(), owner: owner.to_owned() });
             }
         }
-        let fresh: Vec<String> = hosts
-            .iter()
-            .filter(|name| !self.owners.contains_key(*name))
-            .cloned()
-            .collect();
+        let fresh: Vec<String> = hosts.iter().filter(|name| !self.owners.contains_key(*name)).cloned().collect();
         for name in &fresh {
             self.owners.insert(name.clone(), service.to_owned());
         }
@@ -273,24 +210,11 @@ impl HostTable {
 }
 
 fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), RouteError> {
-    if count > limit {
-        Err(RouteError::TooMany { what, count, limit })
-    } else {
-        Ok(())
-    }
+    if count > limit { Err(RouteError::TooMany { what, count, limit }) } else { Ok(()) }
 }
 
 fn range(what: &'static str, value: u64, least: u64, most: u64) -> Result<(), RouteError> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(RouteError::Range {
-            what,
-            value,
-            least,
-            most,
-        })
-    }
+    if (least..=most).contains(&value) { Ok(()) } else { Err(RouteError::Range { what, value, least, most }) }
 }
 
 fn body_bytes_max() -> u64 {

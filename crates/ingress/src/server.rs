@@ -53,11 +53,7 @@ pub struct Server {
 
 /// Binds with `SO_REUSEPORT`, so that a successor can listen before this process has ended.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
     socket.bind(address)?;
@@ -80,9 +76,7 @@ impl Server {
                 },
             }
         }
-        while let Some(Ok((stream, peer))) =
-            futures_util::FutureExt::now_or_never(listener.accept())
-        {
+        while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
             self.take(stream, peer);
         }
     }
@@ -90,16 +84,10 @@ impl Server {
     fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         use std::sync::atomic::Ordering::Relaxed;
         let address = peer.ip().to_canonical();
-        let is_trusted = self
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(&address));
+        let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&address));
         let limits = &self.proxy.limits;
         let per_address_max = (!is_trusted).then_some(limits.connections_per_address_max);
-        let Some(open) = self
-            .open
-            .try_open(address, limits.connections_max, per_address_max)
-        else {
+        let Some(open) = self.open.try_open(address, limits.connections_max, per_address_max) else {
             self.proxy.traffic.connections_refused.fetch_add(1, Relaxed);
             return;
         };
@@ -111,13 +99,7 @@ impl Server {
         });
     }
 
-    async fn serve(
-        &self,
-        stream: TcpStream,
-        peer: std::net::IpAddr,
-        is_trusted: bool,
-        _open: OpenConnection,
-    ) -> io::Result<()> {
+    async fn serve(&self, stream: TcpStream, peer: std::net::IpAddr, is_trusted: bool, _open: OpenConnection) -> io::Result<()> {
         stream.set_nodelay(true)?;
         // A peer that vanished is found by the kernel; tunnels and event streams have no other deadline.
         sockopt::set_socket_keepalive(&stream, true)?;
@@ -127,23 +109,15 @@ impl Server {
             speaks = tokio::time::timeout(first_byte, speaks_http2(&stream)) => speaks??,
             () = self.stop.cancelled() => false,
         };
-        if is_http2 {
-            self.serve_http2(stream, hop).await
-        } else {
-            self.serve_http1(stream, hop).await
-        }
+        if is_http2 { self.serve_http2(stream, hop).await } else { self.serve_http1(stream, hop).await }
     }
 
     async fn serve_http1(&self, stream: TcpStream, hop: Hop) -> io::Result<()> {
         let limits = &self.proxy.limits;
         let phase = Arc::new(Phase::default());
         let stream = ClientStream::http1(stream, Arc::clone(&phase), limits);
-        let connection = Arc::new(Connection {
-            hop,
-            phase: Some(phase),
-        });
-        let service =
-            service_fn(|request| answer(Arc::clone(&self.proxy), Arc::clone(&connection), request));
+        let connection = Arc::new(Connection { hop, phase: Some(phase) });
+        let service = service_fn(|request| answer(Arc::clone(&self.proxy), Arc::clone(&connection), request));
         let mut builder = http1::Builder::new();
         if limits.headers_max != HTTP1_HEADERS_DEFAULT {
             builder.max_headers(limits.headers_max);
@@ -170,8 +144,7 @@ impl Server {
         let stream = ClientStream::http2(stream, limits);
         let connection = Arc::new(Connection { hop, phase: None });
         let proxy = Arc::clone(&self.proxy);
-        let service =
-            service_fn(move |request| answer(Arc::clone(&proxy), Arc::clone(&connection), request));
+        let service = service_fn(move |request| answer(Arc::clone(&proxy), Arc::clone(&connection), request));
         let serving = http2::Builder::new(Tracked(self.connections.clone()))
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_per_connection_max)
@@ -195,11 +168,7 @@ impl Server {
     }
 }
 
-async fn answer(
-    proxy: Arc<Proxy>,
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
+async fn answer(proxy: Arc<Proxy>, connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     Ok(proxy.handle(&connection, request).await)
 }
 

@@ -41,26 +41,15 @@ impl OpenConnections {
     }
 
     /// `None`: one of the two limits is reached. `per_address_max` of `None` exempts a trusted proxy.
-    pub fn try_open(
-        self: &Arc<Self>,
-        peer: IpAddr,
-        total_max: usize,
-        per_address_max: Option<usize>,
-    ) -> Option<OpenConnection> {
+    pub fn try_open(self: &Arc<Self>, peer: IpAddr, total_max: usize, per_address_max: Option<usize>) -> Option<OpenConnection> {
         let before = self.total.fetch_add(1, Ordering::Relaxed);
-        let mut open = OpenConnection {
-            all: Arc::clone(self),
-            address: None,
-        };
+        let mut open = OpenConnection { all: Arc::clone(self), address: None };
         if before >= total_max {
             return None;
         }
         if let Some(limit) = per_address_max {
             let address = counted_address(peer);
-            let mut by_address = self
-                .by_address
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let count = by_address.entry(address).or_insert(0);
             if *count >= limit {
                 return None;
@@ -83,11 +72,7 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.all.total.fetch_sub(1, Ordering::Relaxed);
         let Some(address) = self.address else { return };
-        let mut by_address = self
-            .all
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_address = self.all.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut count) = by_address.entry(address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {

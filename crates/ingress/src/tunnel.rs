@@ -48,17 +48,12 @@ async fn upward(mut from: ReadHalf<Stream>, mut to: WriteHalf<Stream>) -> io::Re
         if count == 0 {
             return to.shutdown().await;
         }
-        to.write_all(buffer.get(..count).unwrap_or_default())
-            .await?;
+        to.write_all(buffer.get(..count).unwrap_or_default()).await?;
         to.flush().await?;
     }
 }
 
-async fn downward(
-    mut from: ReadHalf<Stream>,
-    mut to: WriteHalf<Stream>,
-    cut: impl Future<Output = ()>,
-) -> io::Result<()> {
+async fn downward(mut from: ReadHalf<Stream>, mut to: WriteHalf<Stream>, cut: impl Future<Output = ()>) -> io::Result<()> {
     let mut buffer = vec![0u8; BUFFER_BYTES];
     let mut frames = FrameTracker::default();
     tokio::pin!(cut);

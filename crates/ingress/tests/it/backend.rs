@@ -54,17 +54,11 @@ impl Backend {
                         counter.fetch_add(1, Ordering::SeqCst);
                         answer(Arc::clone(&name), request)
                     });
-                    let _ended = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
-        Self {
-            address,
-            seen,
-            task,
-        }
+        Self { address, seen, task }
     }
 
     pub fn seen(&self) -> usize {
@@ -81,9 +75,7 @@ pub async fn websocket_echo() -> SocketAddr {
             tokio::spawn(async move {
                 let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
                 while let Some(Ok(message)) = socket.next().await {
-                    if (message.is_text() || message.is_binary())
-                        && socket.send(message).await.is_err()
-                    {
+                    if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
                         return;
                     }
                 }
@@ -121,26 +113,12 @@ pub async fn nobody() -> SocketAddr {
 
 async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
-    let number: u64 = request
-        .uri()
-        .query()
-        .and_then(|query| query.parse().ok())
-        .unwrap_or(0);
+    let number: u64 = request.uri().query().and_then(|query| query.parse().ok()).unwrap_or(0);
     Ok(match path.as_str() {
         "/headers" => {
-            let lines: Vec<String> = request
-                .headers()
-                .iter()
-                .map(|(name, value)| {
-                    format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
-                })
-                .collect();
-            full(format!(
-                "{} {}\n{}",
-                request.method(),
-                request.uri(),
-                lines.join("\n")
-            ))
+            let lines: Vec<String> =
+                request.headers().iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))).collect();
+            full(format!("{} {}\n{}", request.method(), request.uri(), lines.join("\n")))
         }
         "/slow" => {
             tokio::time::sleep(Duration::from_millis(number)).await;
@@ -162,9 +140,7 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<B
         "/big" => {
             let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
             let chunks = number / chunk.len() as u64;
-            stream(futures_util::stream::iter(
-                (0..chunks).map(move |_| chunk.clone()),
-            ))
+            stream(futures_util::stream::iter((0..chunks).map(move |_| chunk.clone())))
         }
         "/events" => {
             let ticks = futures_util::stream::unfold(0u64, |count| async move {
@@ -174,10 +150,7 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<B
                 Some((Bytes::from(format!("data: {count}\n\n")), count + 1))
             });
             let mut response = stream(ticks);
-            response.headers_mut().insert(
-                "content-type",
-                HeaderValue::from_static("text/event-stream"),
-            );
+            response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
             response
         }
         "/endless" => stream(futures_util::stream::unfold((), |()| async {
@@ -187,29 +160,15 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<B
         "/trailers" => {
             let mut trailers = HeaderMap::new();
             trailers.insert("x-sum", HeaderValue::from_static("42"));
-            let frames = [
-                Ok(Frame::data(Bytes::from_static(b"body"))),
-                Ok(Frame::trailers(trailers)),
-            ];
-            let mut response = Response::new(BodyExt::boxed(StreamBody::new(
-                futures_util::stream::iter(frames),
-            )));
-            response
-                .headers_mut()
-                .insert("trailer", HeaderValue::from_static("x-sum"));
+            let frames = [Ok(Frame::data(Bytes::from_static(b"body"))), Ok(Frame::trailers(trailers))];
+            let mut response = Response::new(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames))));
+            response.headers_mut().insert("trailer", HeaderValue::from_static("x-sum"));
             response
         }
         "/hop" => {
             let mut response = full("hop".to_owned());
-            for (name, value) in [
-                ("connection", "x-internal"),
-                ("x-internal", "1"),
-                ("keep-alive", "timeout=5"),
-                ("x-app", "2"),
-            ] {
-                response
-                    .headers_mut()
-                    .insert(name, HeaderValue::from_static(value));
+            for (name, value) in [("connection", "x-internal"), ("x-internal", "1"), ("keep-alive", "timeout=5"), ("x-app", "2")] {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
             }
             response
         }
@@ -223,19 +182,11 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<B
 }
 
 fn full(text: String) -> Response<Body> {
-    Response::new(
-        Full::new(Bytes::from(text))
-            .map_err(|never| match never {})
-            .boxed(),
-    )
+    Response::new(Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed())
 }
 
-fn stream(
-    chunks: impl futures_util::Stream<Item = Bytes> + Send + Sync + 'static,
-) -> Response<Body> {
-    Response::new(BodyExt::boxed(StreamBody::new(
-        chunks.map(|chunk| Ok(Frame::data(chunk))),
-    )))
+fn stream(chunks: impl futures_util::Stream<Item = Bytes> + Send + Sync + 'static) -> Response<Body> {
+    Response::new(BodyExt::boxed(StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk))))))
 }
 
 pub fn hex(bytes: &[u8]) -> String {

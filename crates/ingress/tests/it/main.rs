@@ -1,10 +1,6 @@
 //! The ingress from outside: real sockets, real backends, its admin API through the real client.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
 
 mod backend;
 mod changes;

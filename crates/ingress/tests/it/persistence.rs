@@ -18,64 +18,29 @@ fn file(rig: &Rig, service: &str) -> PathBuf {
 async fn routes_come_back_after_a_restart_without_the_control_plane() {
     let (mut rig, backend) = (Rig::start().await, Backend::start("one").await);
     rig.serve(3, &[nobody().await, backend.address]).await;
-    rig.client
-        .put(&route("gone", 1, &["gone.test"], &[backend.address]))
-        .await
-        .unwrap();
+    rig.client.put(&route("gone", 1, &["gone.test"], &[backend.address])).await.unwrap();
     rig.client.delete("gone", 2).await.unwrap();
     let before = rig.client.list().await.unwrap();
     rig.restart().await;
     assert_eq!(rig.client.list().await.unwrap(), before);
     assert_eq!(rig.get("/").await.body, "one");
-    assert_eq!(
-        rig.metrics().await.retries,
-        0,
-        "the dead replica was found by the probe, not by a request"
-    );
-    assert_eq!(
-        get(rig.address, "gone.test", "/").await.status,
-        StatusCode::NOT_FOUND
-    );
-    let stale = rig
-        .client
-        .put(&route("svc", 2, &["a.test"], &[backend.address]))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(stale, ClientError::StaleGeneration { stored: 3, .. }),
-        "{stale:?}"
-    );
-    let stale = rig
-        .client
-        .put(&route("gone", 1, &["gone.test"], &[backend.address]))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(stale, ClientError::StaleGeneration { stored: 2, .. }),
-        "{stale:?}"
-    );
+    assert_eq!(rig.metrics().await.retries, 0, "the dead replica was found by the probe, not by a request");
+    assert_eq!(get(rig.address, "gone.test", "/").await.status, StatusCode::NOT_FOUND);
+    let stale = rig.client.put(&route("svc", 2, &["a.test"], &[backend.address])).await.unwrap_err();
+    assert!(matches!(stale, ClientError::StaleGeneration { stored: 3, .. }), "{stale:?}");
+    let stale = rig.client.put(&route("gone", 1, &["gone.test"], &[backend.address])).await.unwrap_err();
+    assert!(matches!(stale, ClientError::StaleGeneration { stored: 2, .. }), "{stale:?}");
 }
 
 #[tokio::test]
 async fn a_damaged_file_falls_back_to_the_version_before_and_harms_no_other() {
-    let damages: [fn(&mut Vec<u8>); 4] = [
-        |bytes| bytes.truncate(bytes.len() / 2),
-        Vec::clear,
-        |bytes| *bytes.last_mut().unwrap() ^= 1,
-        |bytes| bytes[30] ^= 1,
-    ];
+    let damages: [fn(&mut Vec<u8>); 4] =
+        [|bytes| bytes.truncate(bytes.len() / 2), Vec::clear, |bytes| *bytes.last_mut().unwrap() ^= 1, |bytes| bytes[30] ^= 1];
     for damage in damages {
-        let (mut rig, old, new) = (
-            Rig::start().await,
-            Backend::start("old").await,
-            Backend::start("new").await,
-        );
+        let (mut rig, old, new) = (Rig::start().await, Backend::start("old").await, Backend::start("new").await);
         rig.serve(1, &[old.address]).await;
         rig.serve(2, &[new.address]).await;
-        rig.client
-            .put(&route("other", 1, &["other.test"], &[new.address]))
-            .await
-            .unwrap();
+        rig.client.put(&route("other", 1, &["other.test"], &[new.address])).await.unwrap();
         let path = file(&rig, "svc");
         let mut bytes = std::fs::read(&path).unwrap();
         damage(&mut bytes);
@@ -84,10 +49,7 @@ async fn a_damaged_file_falls_back_to_the_version_before_and_harms_no_other() {
         assert_eq!(rig.get("/").await.body, "old");
         assert_eq!(get(rig.address, "other.test", "/").await.body, "new");
         let warnings = rig.client.health().await.unwrap().warnings;
-        assert!(
-            warnings.len() == 1 && warnings[0].contains("svc"),
-            "{warnings:?}"
-        );
+        assert!(warnings.len() == 1 && warnings[0].contains("svc"), "{warnings:?}");
         // The control plane repeats its last word; from then on all is well again.
         rig.serve(2, &[new.address]).await;
         rig.restart().await;
@@ -101,10 +63,7 @@ async fn with_both_versions_damaged_the_service_is_unknown_and_the_rest_serves()
     let (mut rig, backend) = (Rig::start().await, Backend::start("one").await);
     rig.serve(1, &[backend.address]).await;
     rig.serve(2, &[backend.address]).await;
-    rig.client
-        .put(&route("other", 1, &["other.test"], &[backend.address]))
-        .await
-        .unwrap();
+    rig.client.put(&route("other", 1, &["other.test"], &[backend.address])).await.unwrap();
     std::fs::write(file(&rig, "svc"), "garbage").unwrap();
     std::fs::write(file(&rig, "svc").with_extension("previous"), "garbage").unwrap();
     rig.restart().await;
@@ -115,28 +74,10 @@ async fn with_both_versions_damaged_the_service_is_unknown_and_the_rest_serves()
 
 #[tokio::test]
 async fn a_fallback_does_not_take_a_host_back_that_moved_on() {
-    let (mut rig, one, two) = (
-        Rig::start().await,
-        Backend::start("one").await,
-        Backend::start("two").await,
-    );
-    rig.client
-        .put(&route(
-            "a_first",
-            1,
-            &["x.test", "one.test"],
-            &[one.address],
-        ))
-        .await
-        .unwrap();
-    rig.client
-        .put(&route("a_first", 2, &["one.test"], &[one.address]))
-        .await
-        .unwrap();
-    rig.client
-        .put(&route("b_second", 1, &["x.test"], &[two.address]))
-        .await
-        .unwrap();
+    let (mut rig, one, two) = (Rig::start().await, Backend::start("one").await, Backend::start("two").await);
+    rig.client.put(&route("a_first", 1, &["x.test", "one.test"], &[one.address])).await.unwrap();
+    rig.client.put(&route("a_first", 2, &["one.test"], &[one.address])).await.unwrap();
+    rig.client.put(&route("b_second", 1, &["x.test"], &[two.address])).await.unwrap();
     std::fs::write(file(&rig, "a_first"), "garbage").unwrap();
     rig.restart().await;
     assert_eq!(get(rig.address, "x.test", "/").await.body, "two");
@@ -145,11 +86,7 @@ async fn a_fallback_does_not_take_a_host_back_that_moved_on() {
 
 #[tokio::test]
 async fn a_change_that_cannot_be_written_is_not_made() {
-    let (rig, old, new) = (
-        Rig::start().await,
-        Backend::start("old").await,
-        Backend::start("new").await,
-    );
+    let (rig, old, new) = (Rig::start().await, Backend::start("old").await, Backend::start("new").await);
     rig.serve(1, &[old.address]).await;
     // A folder in the way of the temporary file: works as root too, unlike permissions.
     std::fs::create_dir(file(&rig, "svc").with_extension("writing")).unwrap();
@@ -158,10 +95,7 @@ async fn a_change_that_cannot_be_written_is_not_made() {
     assert!(error.is_temporary(), "{error:?}");
     assert_eq!(rig.get("/").await.body, "old");
     // The host that it asked for is free for others.
-    rig.client
-        .put(&route("other", 1, &["b.test"], &[new.address]))
-        .await
-        .unwrap();
+    rig.client.put(&route("other", 1, &["b.test"], &[new.address])).await.unwrap();
     std::fs::remove_dir(file(&rig, "svc").with_extension("writing")).unwrap();
     moved.hosts.pop();
     rig.client.put(&moved).await.unwrap();
@@ -171,12 +105,8 @@ async fn a_change_that_cannot_be_written_is_not_made() {
 #[tokio::test]
 async fn socket_and_state_are_for_their_owner_only() {
     let rig = Rig::start().await;
-    rig.client
-        .put(&route("svc", 1, &["a.test"], &[]))
-        .await
-        .unwrap();
-    let mode =
-        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    rig.client.put(&route("svc", 1, &["a.test"], &[])).await.unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&rig.config.admin_socket), 0o600);
     assert_eq!(mode(&file(&rig, "svc")), 0o600);
     assert_eq!(mode(&rig.config.state_dir.join("routes")), 0o700);
@@ -190,11 +120,7 @@ fn a_killed_ingress_is_back_at_once_with_every_acknowledged_route() {
     let outer = tokio::runtime::Runtime::new().unwrap();
     let backend = outer.block_on(Backend::start("one"));
     let free = outer.block_on(nobody());
-    let config = IngressConfig::new(
-        vec![free],
-        folder.path().join("admin.sock"),
-        folder.path().join("state"),
-    );
+    let config = IngressConfig::new(vec![free], folder.path().join("admin.sock"), folder.path().join("state"));
     let client = IngressClient::new(&config.admin_socket);
     let mut acknowledged = 0;
     for round in 0..5 {
@@ -203,29 +129,15 @@ fn a_killed_ingress_is_back_at_once_with_every_acknowledged_route() {
         let ingress = inner.block_on(begin(&config));
         if round > 0 {
             assert_eq!(outer.block_on(get(free, "a.test", "/")).body, "one");
-            assert!(
-                begun.elapsed() < Duration::from_secs(1),
-                "{:?}",
-                begun.elapsed()
-            );
-            assert!(
-                outer
-                    .block_on(client.find("svc"))
-                    .unwrap()
-                    .unwrap()
-                    .generation
-                    >= acknowledged
-            );
+            assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+            assert!(outer.block_on(client.find("svc")).unwrap().unwrap().generation >= acknowledged);
         }
         let changing = outer.spawn({
             let (client, address) = (client.clone(), backend.address);
             async move {
                 let mut last = acknowledged;
                 for generation in acknowledged + 1.. {
-                    match client
-                        .put(&route("svc", generation, &["a.test"], &[address]))
-                        .await
-                    {
+                    match client.put(&route("svc", generation, &["a.test"], &[address])).await {
                         Ok(done) => last = done.generation,
                         Err(_) => break,
                     }
@@ -237,10 +149,7 @@ fn a_killed_ingress_is_back_at_once_with_every_acknowledged_route() {
         inner.shutdown_background();
         drop(ingress);
         let last = outer.block_on(changing).unwrap();
-        assert!(
-            last > acknowledged,
-            "no change got through in round {round}"
-        );
+        assert!(last > acknowledged, "no change got through in round {round}");
         acknowledged = last;
     }
 }

@@ -6,8 +6,7 @@ use ingress::{host, routes::HostTable};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = String> {
-    proptest::collection::vec("[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,8}[a-zA-Z0-9_])?", 1..5)
-        .prop_map(|labels| labels.join("."))
+    proptest::collection::vec("[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,8}[a-zA-Z0-9_])?", 1..5).prop_map(|labels| labels.join("."))
 }
 
 proptest! {
