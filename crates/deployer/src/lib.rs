@@ -6,6 +6,7 @@
 pub mod builder;
 pub mod egress;
 pub mod engine;
+pub mod logs;
 pub mod mask;
 pub mod network;
 pub mod output;
