@@ -304,6 +304,9 @@ pub struct SweepReport {
     pub repaired: Vec<String>,
     /// Services whose desired release has no running replica and that need a new apply.
     pub missing: Vec<ServiceId>,
+    /// What is not intended and still there, with the reason: networks and volumes go only when a removal names them.
+    #[serde(default)]
+    pub left: Vec<String>,
     pub bytes_freed: u64,
 }
 

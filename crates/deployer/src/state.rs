@@ -169,7 +169,6 @@ fn read(path: &Path) -> Result<ServiceRecord, String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use domain::{FixedClock, SeededEntropy};
 

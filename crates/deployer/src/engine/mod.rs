@@ -317,6 +317,17 @@ impl Engine {
         docker.list_images(Some(options)).await.map_err(|error| failure(Step::Record, "list the images", &error))
     }
 
+    /// Ids of the images that any container of this server uses, ours or not.
+    pub async fn list_all_image_ids_in_use(&self) -> Result<std::collections::BTreeSet<String>, Failure> {
+        let docker = self.connected(Step::Record).await?;
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let listed = docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| failure(Step::Record, "list the containers", &error))?;
+        Ok(listed.into_iter().filter_map(|container| container.image_id).collect())
+    }
+
     /// Never forced: an image that a container uses stays. `Ok(false)` when it was gone already.
     pub async fn remove_image(&self, reference: &str) -> Result<bool, bollard::errors::Error> {
         let options = RemoveImageOptionsBuilder::new().build();

@@ -9,7 +9,7 @@ mod record;
 mod segment;
 mod store;
 
-pub use store::{LogLimits, LogStore, NewLine};
+pub use store::{LogLimits, LogStore, NewLine, failure};
 
 /// A longer line is cut.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;

@@ -89,7 +89,7 @@ impl Firewall {
     }
 
     async fn write(&self) -> Result<(), String> {
-        for family in [Family::V4, Family::V6] {
+        for family in families() {
             let chains = rules::chains(family, &self.settings);
             let restore = match family {
                 Family::V4 => Program::IptablesRestore,
@@ -109,7 +109,7 @@ impl Firewall {
     }
 
     async fn in_place(&self) -> Result<bool, String> {
-        for family in [Family::V4, Family::V6] {
+        for family in families() {
             for jump in self.jumps(family).await {
                 if !self.is_there(family, &jump).await? {
                     return Ok(false);
@@ -147,6 +147,12 @@ impl Firewall {
             self.runner.run(invocation.timeout(CALL_TIMEOUT), &CancellationToken::new()).await.map_err(|error| error.to_string())?;
         Ok((finished.success(), format!("{}{}", finished.stdout_text(), finished.stderr_text())))
     }
+}
+
+/// A kernel without IPv6 needs no rules for it, and has no table to put them in.
+fn families() -> Vec<Family> {
+    let has_v6 = std::path::Path::new("/proc/net/if_inet6").exists();
+    if has_v6 { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
 }
 
 fn program(family: Family) -> Program {

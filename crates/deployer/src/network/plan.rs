@@ -35,7 +35,6 @@ pub fn parse_routes(table: &str) -> Vec<IpNet> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

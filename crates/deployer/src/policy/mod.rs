@@ -25,7 +25,7 @@ use sha2::Sha256;
 use crate::engine::labels::{ReplicaLabels, RunLabels};
 use crate::protocol::{Desired, DesiredProcess};
 
-pub use check::CAPABILITIES;
+pub use check::{CAPABILITIES, arguments as check_arguments};
 pub use mounts::{MountSources, volume_name};
 
 /// Processes and threads, at most.

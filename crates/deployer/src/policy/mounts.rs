@@ -121,7 +121,7 @@ fn bind_source<'a>(index: usize, asked: &str, sources: &'a MountSources, host: &
         return refused(format!("`{asked}` does not exist on the server"));
     };
     let below_never = |never: &&str| resolved == Path::new(never) || (**never != *"/" && resolved.starts_with(never));
-    if NEVER.iter().any(|never| below_never(&never)) || resolved.extension().is_some_and(|end| end == "sock") {
+    if NEVER.iter().any(below_never) || resolved.extension().is_some_and(|end| end == "sock") {
         return refused(format!("`{asked}` would hand over the server itself"));
     }
     if !host.bind_allowed.iter().any(|allowed| resolved.starts_with(allowed)) {

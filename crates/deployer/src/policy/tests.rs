@@ -1,4 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +9,8 @@ use domain::{FixedClock, Secret, SeededEntropy};
 use super::*;
 use crate::engine::labels;
 use crate::protocol::DesiredMount;
+
+type Change = Box<dyn FnOnce(&mut Desired)>;
 
 fn desired() -> Desired {
     let (clock, entropy) = (FixedClock::default(), SeededEntropy::new(1));
@@ -140,7 +141,7 @@ fn cpu_limit_above_the_servers_cores_is_the_servers_cores() {
 fn settings_beyond_the_lists_are_refused_by_name() {
     let field = refused_field(|desired| desired.engine.capabilities = vec!["CHOWN".into(), "SYS_ADMIN".into()]);
     assert_eq!(field, "engine.capabilities[1]");
-    let table: Vec<(&str, Box<dyn FnOnce(&mut Desired)>)> = vec![
+    let table: Vec<(&str, Change)> = vec![
         ("engine.labels.seaway.instance", Box::new(|d| drop(d.engine.labels.insert("seaway.instance".into(), "x".into())))),
         ("engine.labels.SEAWAY.x", Box::new(|d| drop(d.engine.labels.insert("SEAWAY.x".into(), "x".into())))),
         ("engine.labels.com.docker.x", Box::new(|d| drop(d.engine.labels.insert("com.docker.x".into(), "x".into())))),
@@ -245,7 +246,7 @@ fn fingerprint_changes_with_what_needs_a_restart_and_with_nothing_else() {
     for _ in 0..20 {
         assert_eq!(approved(|_| {}).unwrap().fingerprint(), base, "hash maps must not leak their order");
     }
-    let same: Vec<Box<dyn FnOnce(&mut Desired)>> = vec![
+    let same: Vec<Change> = vec![
         Box::new(|d| d.version = 5),
         Box::new(|d| d.hosts = vec!["a.test".into()]),
         Box::new(|d| d.processes[0].replicas = 3),
@@ -254,7 +255,7 @@ fn fingerprint_changes_with_what_needs_a_restart_and_with_nothing_else() {
     for change in same {
         assert_eq!(approved(change).unwrap().fingerprint(), base);
     }
-    let other: Vec<Box<dyn FnOnce(&mut Desired)>> = vec![
+    let other: Vec<Change> = vec![
         Box::new(|d| d.image = "sha256:bb".into()),
         Box::new(|d| drop(d.variables.insert("A".into(), Secret::new("1".into())))),
         Box::new(|d| d.port = 8080),
