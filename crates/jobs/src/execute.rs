@@ -35,7 +35,10 @@ pub(crate) struct Signals {
 /// How the row is to end.
 enum Verdict {
     Finish(JobState, Option<String>),
-    Retry { error: String, after: Duration },
+    Retry {
+        error: String,
+        after: Duration,
+    },
     Release,
     /// The job is not ours any more.
     Nothing,

@@ -140,13 +140,8 @@ impl Dispatcher {
 
     /// One failed step must not keep the others from being done: each is tried by itself.
     async fn tick(&mut self) {
-        let steps = [
-            self.beat().await,
-            self.see_cancellations().await,
-            self.reclaim().await,
-            self.take_turns().await,
-            self.dispatch().await,
-        ];
+        let steps =
+            [self.beat().await, self.see_cancellations().await, self.reclaim().await, self.take_turns().await, self.dispatch().await];
         for error in steps.into_iter().filter_map(Result::err) {
             // The database is away or busy: everything waits, nothing is lost.
             tracing::warn!(error = ?error, "the job runner cannot reach the queue");

@@ -180,23 +180,12 @@ impl Chain {
 }
 
 /// Appends a record; the unit may then be committed. Append last: the chain's head is locked until the unit ends.
-pub async fn append(
-    write: &mut Write,
-    clock: &dyn Clock,
-    entropy: &dyn Entropy,
-    record: Record,
-) -> Result<AuditEntryId, StoreError> {
+pub async fn append(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy, record: Record) -> Result<AuditEntryId, StoreError> {
     let chain = record.chain.key();
     // Makes and locks the head, so that two units cannot take the same sequence.
-    execute!(
-        write,
-        "INSERT INTO audit_heads (chain, sequence, hash) VALUES ($1, 0, $2) ON CONFLICT (chain) DO NOTHING",
-        chain,
-        GENESIS
-    )
-    .await?;
-    let head: Option<Head> =
-        fetch_optional!(write, Head, "SELECT {columns} FROM audit_heads WHERE chain = $1 {for update}", chain).await?;
+    execute!(write, "INSERT INTO audit_heads (chain, sequence, hash) VALUES ($1, 0, $2) ON CONFLICT (chain) DO NOTHING", chain, GENESIS)
+        .await?;
+    let head: Option<Head> = fetch_optional!(write, Head, "SELECT {columns} FROM audit_heads WHERE chain = $1 {for update}", chain).await?;
     let head = head.ok_or(StoreError::NotFound { row: "audit_heads" })?;
     let (personal_salt, personal_digest) = match &record.source_address {
         None => (None, None),
@@ -265,12 +254,7 @@ async fn insert(write: &mut Write, entry: &AuditEntryRow) -> Result<u64, StoreEr
 }
 
 /// Entries of one chain, newest first.
-pub async fn list(
-    unit: &mut impl Unit,
-    chain: Chain,
-    filter: &AuditFilter,
-    page: &Page,
-) -> Result<Listing<AuditEntryRow>, StoreError> {
+pub async fn list(unit: &mut impl Unit, chain: Chain, filter: &AuditFilter, page: &Page) -> Result<Listing<AuditEntryRow>, StoreError> {
     let filter = Filter::of("chain = ?", chain.key())
         .and_some("actor_id = ?", filter.actor_id.as_ref())
         .and_some("action = ?", filter.action.as_ref())

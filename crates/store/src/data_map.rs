@@ -13,8 +13,24 @@ pub const SOURCE: &str = include_str!("../../../migrations/data-map.toml");
 
 /// A column whose name contains one of these is taken for a credential until the map says why it is none.
 pub const CREDENTIAL_WORDS: &[&str] = &[
-    "secret", "password", "passphrase", "passwd", "token", "key", "credential", "private", "pem", "sealed", "wrapped", "totp",
-    "recovery", "cookie", "pin", "salt", "bearer", "otp",
+    "secret",
+    "password",
+    "passphrase",
+    "passwd",
+    "token",
+    "key",
+    "credential",
+    "private",
+    "pem",
+    "sealed",
+    "wrapped",
+    "totp",
+    "recovery",
+    "cookie",
+    "pin",
+    "salt",
+    "bearer",
+    "otp",
 ];
 
 /// What kind of data a column holds (privacy.md, section 3).
@@ -138,12 +154,14 @@ impl DataMap {
 
 fn fault(entry: &Column, table_class: Class, table: &str, column: &str, kind: &str) -> Vec<String> {
     let mut faults = Vec::new();
-    let looks_like = CREDENTIAL_WORDS.iter().find(|word| column.split('_').any(|part| part == **word || part.strip_suffix('s') == Some(word)));
+    let looks_like =
+        CREDENTIAL_WORDS.iter().find(|word| column.split('_').any(|part| part == **word || part.strip_suffix('s') == Some(word)));
     let class = entry.class.unwrap_or(table_class);
     let protected = entry.sealed || entry.digest;
     if let Some(word) = looks_like {
         let explained = entry.not_a_credential.as_ref().is_some_and(|reason| reason.len() > 5);
-        if !explained && !(class == Class::Secret && protected) {
+        let kept_safe = class == Class::Secret && protected;
+        if !explained && !kept_safe {
             faults.push(format!(
                 "{table}.{column} looks like a credential (`{word}`): seal it (class = \"secret\", sealed = true), store a digest \
                  (digest = true), or say why it is none (not_a_credential = \"…\")"
@@ -168,9 +186,8 @@ mod tests {
     use super::*;
 
     fn faults(entry: &str, column: &str, kind: &str) -> Vec<String> {
-        let source = format!(
-            "[t]\npurpose = \"p\"\nclass = \"instance\"\nretention = \"r\"\nerasure = \"e\"\n[t.columns]\n{column} = {entry}\n"
-        );
+        let source =
+            format!("[t]\npurpose = \"p\"\nclass = \"instance\"\nretention = \"r\"\nerasure = \"e\"\n[t.columns]\n{column} = {entry}\n");
         let schema = [("t".to_owned(), column.to_owned(), kind.to_owned())];
         DataMap::parse(&source).unwrap().faults(&schema)
     }

@@ -169,17 +169,15 @@ fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
 
 async fn open_sqlite(path: &Path, durability: Durability) -> Result<Pool, StoreError> {
     create_private(path).map_err(|error| StoreError::Unavailable(sqlx::Error::Io(error)))?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(true)
-        .busy_timeout(SQLITE_BUSY_TIMEOUT)
-        .statement_cache_capacity(256);
+    let options =
+        SqliteConnectOptions::new().filename(path).foreign_keys(true).busy_timeout(SQLITE_BUSY_TIMEOUT).statement_cache_capacity(256);
     let synchronous = match durability {
         Durability::PowerLoss => SqliteSynchronous::Full,
         Durability::ProcessDeath => SqliteSynchronous::Off,
     };
     let writer = options.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
-    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    let pool =
+        || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
     let no_names = Names::default();
     let error = |error| StoreError::from_sqlx(error, &no_names);
     // The writer first: it creates the WAL that a read-only connection needs.

@@ -108,12 +108,7 @@ pub use unit::{Read, Unit, Write};
 pub use value::{Bind, Column, Json, Parameter, of_text, text_of};
 
 text_value!(data_keys::KeyState);
-text_value!(
-    domain::deployment::Phase,
-    domain::deployment::SkipReason,
-    domain::deployment::Step,
-    domain::deployment::Trigger,
-);
+text_value!(domain::deployment::Phase, domain::deployment::SkipReason, domain::deployment::Step, domain::deployment::Trigger,);
 text_value!(domain::permission::Role);
 text_value!(instance::SignUp);
 text_value!(links::LinkKind);

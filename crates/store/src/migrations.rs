@@ -23,8 +23,27 @@ static SOURCES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../migration
 
 /// Types that one of the databases lacks or that would read differently.
 const REFUSED: &[&str] = &[
-    "int", "integer", "smallint", "serial", "bigserial", "varchar", "char", "timestamp", "date", "time", "json", "numeric",
-    "decimal", "real", "float", "now", "current_timestamp", "autoincrement", "blob", "datetime", "bool",
+    "int",
+    "integer",
+    "smallint",
+    "serial",
+    "bigserial",
+    "varchar",
+    "char",
+    "timestamp",
+    "date",
+    "time",
+    "json",
+    "numeric",
+    "decimal",
+    "real",
+    "float",
+    "now",
+    "current_timestamp",
+    "autoincrement",
+    "blob",
+    "datetime",
+    "bool",
 ];
 
 pub(crate) async fn run(pool: &Pool) -> Result<(), StoreError> {
@@ -56,9 +75,8 @@ fn migrator(dialect: Dialect) -> Result<Migrator, StoreError> {
     let mut migrations = Vec::new();
     for (number, title, source) in sources()? {
         let text = translate(source, dialect).map_err(|reason| StoreError::Migration(format!("{number:04}_{title}: {reason}")))?;
-        let new = |text: String| {
-            Migration::new(number, Cow::Borrowed(title), MigrationType::Simple, AssertSqlSafe(text).into_sql_str(), false)
-        };
+        let new =
+            |text: String| Migration::new(number, Cow::Borrowed(title), MigrationType::Simple, AssertSqlSafe(text).into_sql_str(), false);
         let mut migration = new(text);
         // The checksum is the source's: a better translator must not look like an edited migration.
         migration.checksum = new(source.to_owned()).checksum;

@@ -70,11 +70,7 @@ pub async fn create(
 }
 
 /// The operation of this organization (`None`: of the instance).
-pub async fn find(
-    unit: &mut impl Unit,
-    organization: Option<OrganizationId>,
-    id: OperationId,
-) -> Result<Option<OperationRow>, StoreError> {
+pub async fn find(unit: &mut impl Unit, organization: Option<OrganizationId>, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
     let text = "SELECT {columns} FROM operations WHERE id = $1 AND organization_id IS NOT DISTINCT FROM $2";
     fetch_optional!(unit, OperationRow, text, id, organization).await
 }

@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn conditions_number_their_values() {
-        let filter = Filter::of("a = ?", 1i64).and_some("b = ?", None::<i64>).and_all("c = ? OR d = ?", vec![2i64.parameter(), 3i64.parameter()]);
+        let filter =
+            Filter::of("a = ?", 1i64).and_some("b = ?", None::<i64>).and_all("c = ? OR d = ?", vec![2i64.parameter(), 3i64.parameter()]);
         assert_eq!(filter.text, " WHERE (a = $1) AND (c = $2 OR d = $3)");
         assert_eq!(filter.parameters.len(), 3);
     }

@@ -51,11 +51,7 @@ pub trait Unit: Send {
     }
 
     /// The first row; `NotFound` when there is none (the unit stays alive).
-    fn fetch_one<R: Row>(
-        &mut self,
-        text: &'static str,
-        parameters: Vec<Parameter>,
-    ) -> impl Future<Output = Result<R, StoreError>> + Send {
+    fn fetch_one<R: Row>(&mut self, text: &'static str, parameters: Vec<Parameter>) -> impl Future<Output = Result<R, StoreError>> + Send {
         async move { self.fetch_optional(text, parameters).await?.ok_or(StoreError::NotFound { row: R::NAME }) }
     }
 }
@@ -111,15 +107,7 @@ pub struct Write {
 
 impl Write {
     pub(crate) fn new(shared: Arc<Shared>, transaction: AnyTransaction) -> Self {
-        Self {
-            shared,
-            transaction,
-            alive: true,
-            changed: false,
-            audited: false,
-            jobs_enqueued: false,
-            after_commit: Vec::new(),
-        }
+        Self { shared, transaction, alive: true, changed: false, audited: false, jobs_enqueued: false, after_commit: Vec::new() }
     }
 
     /// Runs a statement and gives the number of rows it changed. Use the macro `execute!`.

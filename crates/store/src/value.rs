@@ -147,10 +147,7 @@ impl Column for DateTime<Utc> {
             AnyRow::Postgres(row) => Ok(row.try_get(column)?),
             AnyRow::Sqlite(row) => row
                 .try_get_unchecked::<Option<i64>, _>(column)?
-                .map(|micros| {
-                    DateTime::from_timestamp_micros(micros)
-                        .ok_or_else(|| ReadError::Value(format!("{micros} µs is not a time")))
-                })
+                .map(|micros| DateTime::from_timestamp_micros(micros).ok_or_else(|| ReadError::Value(format!("{micros} µs is not a time"))))
                 .transpose(),
         }
     }
@@ -187,9 +184,7 @@ impl<T: Serialize> Bind for Json<T> {
 impl<T: DeserializeOwned> Column for Json<T> {
     fn read_optional(row: &AnyRow, column: &str) -> Result<Option<Self>, ReadError> {
         let value = serde_json::Value::read_optional(row, column)?;
-        value
-            .map(|value| serde_json::from_value(value).map(Json).map_err(|error| ReadError::Value(error.to_string())))
-            .transpose()
+        value.map(|value| serde_json::from_value(value).map(Json).map_err(|error| ReadError::Value(error.to_string()))).transpose()
     }
 }
 
@@ -280,6 +275,5 @@ pub fn text_of(value: &impl Serialize) -> Option<String> {
 
 /// The enum's value of this serde string form.
 pub fn of_text<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|error| ReadError::Value(format!("{text:?}: {error}")))
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| ReadError::Value(format!("{text:?}: {error}")))
 }

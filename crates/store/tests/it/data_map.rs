@@ -40,18 +40,14 @@ async fn both_databases_have_the_same_columns() {
         };
         format!("{class}{optional}")
     };
-    let postgres: Schema =
-        postgres().await.into_iter().map(|(table, column, kind)| (table, column, class(&kind))).collect();
+    let postgres: Schema = postgres().await.into_iter().map(|(table, column, kind)| (table, column, class(&kind))).collect();
     assert_eq!(sqlite().await, postgres);
 }
 
 #[tokio::test]
 async fn data_map_covers_the_schema() {
-    let schema: Schema = postgres()
-        .await
-        .into_iter()
-        .map(|(table, column, kind)| (table, column, kind.trim_end_matches('?').to_owned()))
-        .collect();
+    let schema: Schema =
+        postgres().await.into_iter().map(|(table, column, kind)| (table, column, kind.trim_end_matches('?').to_owned())).collect();
     let faults = DataMap::embedded().unwrap().faults(&schema);
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }

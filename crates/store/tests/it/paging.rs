@@ -22,13 +22,15 @@ fn organization(number: u128) -> OrganizationId {
 async fn fill(store: &Store) {
     let mut write = store.write().await.unwrap();
     for number in 0..ROWS {
-        let text = "INSERT INTO operations (id, organization_id, kind, state, created_at, updated_at) VALUES ($1, $2, $3, 'pending', $4, $4)";
+        let text =
+            "INSERT INTO operations (id, organization_id, kind, state, created_at, updated_at) VALUES ($1, $2, $3, 'pending', $4, $4)";
         // Three rows share each time and each kind; ids run against the order of insertion.
         let created_at = DateTime::UNIX_EPOCH + TimeDelta::seconds(i64::from(number / 3));
         let id = uuid::Uuid::from_u128(u128::from(1_000 - number));
         execute!(&mut write, text, id, organization(1), format!("kind-{}", number / 3), created_at).await.unwrap();
     }
-    let text = "INSERT INTO operations (id, organization_id, kind, state, created_at, updated_at) VALUES ($1, $2, 'foreign', 'pending', $3, $3)";
+    let text =
+        "INSERT INTO operations (id, organization_id, kind, state, created_at, updated_at) VALUES ($1, $2, 'foreign', 'pending', $3, $3)";
     execute!(&mut write, text, uuid::Uuid::from_u128(9_999), organization(2), DateTime::UNIX_EPOCH).await.unwrap();
     write.commit_without_audit("test").await.unwrap();
 }
@@ -77,7 +79,8 @@ async fn a_limit_is_clamped() {
         let mut read = store.read().await.unwrap();
         let page = Page { limit: 0, after: None };
         let order = Order::Newest("created_at");
-        let listing = fetch_page::<OperationRow>(&mut read, "SELECT {columns} FROM operations", Filter::default(), order, &page).await.unwrap();
+        let listing =
+            fetch_page::<OperationRow>(&mut read, "SELECT {columns} FROM operations", Filter::default(), order, &page).await.unwrap();
         assert_eq!(listing.rows.len(), 1);
     })
     .await;

@@ -70,7 +70,8 @@ async fn an_operation_ends_once_and_is_seen_by_its_organization_only() {
         let own = OrganizationId::from_uuid(uuid::Uuid::from_u128(1));
         let other = OrganizationId::from_uuid(uuid::Uuid::from_u128(2));
         let mut write = store.write().await.unwrap();
-        let new = |organization| NewOperation { organization, kind: "service.delete", subject: Some(("service", "svc_1".into())), job: None };
+        let new =
+            |organization| NewOperation { organization, kind: "service.delete", subject: Some(("service", "svc_1".into())), job: None };
         let id = operations::create(&mut write, &clock, &entropy, new(Some(own))).await.unwrap();
         let of_instance = operations::create(&mut write, &clock, &entropy, new(None)).await.unwrap();
         operations::start(&mut write, id, clock.now()).await.unwrap();

@@ -163,7 +163,10 @@ async fn exclusive_units_do_not_overlap() {
 async fn a_cancelled_call_kills_the_unit() {
     on_both(async |store| {
         let mut write = store.write().await.unwrap();
-        let mut call = Box::pin(execute!(&mut write, "DELETE FROM job_turns"));
+        // Takes longer than one poll on either database.
+        let text = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 200000) \
+                    SELECT count(*) AS value FROM numbers";
+        let mut call = Box::pin(fetch_one!(&mut write, (i64,), text));
         let polled = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context))).await;
         assert!(polled.is_pending(), "the call must have started and not ended");
         drop(call);

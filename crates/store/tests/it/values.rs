@@ -54,7 +54,11 @@ async fn times_sort_and_compare() {
             .into_iter()
             .map(|micros| base + TimeDelta::microseconds(micros))
             .collect();
-        times.extend([base, DateTime::from_timestamp_micros(-1).unwrap(), DateTime::from_timestamp_micros(-62_000_000_000_000_000).unwrap()]);
+        times.extend([
+            base,
+            DateTime::from_timestamp_micros(-1).unwrap(),
+            DateTime::from_timestamp_micros(-62_000_000_000_000_000).unwrap(),
+        ]);
         let mut write = store.write().await.unwrap();
         for (place, time) in times.iter().enumerate() {
             execute!(&mut write, "INSERT INTO job_schedules (kind, next_at) VALUES ($1, $2)", place.to_string(), time).await.unwrap();
