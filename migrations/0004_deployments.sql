@@ -73,6 +73,8 @@ CREATE TABLE releases (
     -- Names, kinds and versions, for the diff; no values.
     variable_names jsonb NOT NULL,
     hosts jsonb NOT NULL,
+    -- The service's revision that was frozen; 0 for a rollback, which the service's own settings differ from.
+    service_revision bigint NOT NULL,
     rolled_back_to bigint,
     irreversible boolean NOT NULL,
     author_name text,

@@ -6,10 +6,16 @@
 
 pub mod access;
 pub mod audit;
+pub mod background;
+pub mod deployments;
 pub mod error;
 pub mod idempotency;
 pub mod keys;
 pub mod variables;
+pub mod logs;
+pub mod releases;
+pub mod running;
+pub mod runs;
 
 mod health;
 mod organizations;
@@ -18,3 +24,8 @@ mod state;
 
 pub use error::{ControlError, Result};
 pub use state::{Control, ControlConfig, ControlParts};
+
+/// The word by which an enum is stored and shown.
+pub(crate) fn word(value: &impl serde::Serialize) -> String {
+    store::text_of(value).unwrap_or_default()
+}

@@ -9,7 +9,9 @@ use store::Store;
 use vault::{KeyRing, MasterRing, Signer};
 
 use crate::access::cache::{MembershipCache, PrincipalCache};
+use crate::deployments::Faults;
 use crate::keys::Keys;
+use crate::runs::terminal::Tickets;
 
 /// Settings of the instance that come from the configuration, not from the database.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ struct Parts {
     signer: Signer,
     principals: PrincipalCache,
     memberships: MembershipCache,
+    faults: Arc<dyn Faults>,
+    tickets: Tickets,
 }
 
 /// Everything that the control plane is made of. Cheap to clone.
@@ -54,6 +58,8 @@ pub struct ControlParts {
     pub entropy: Arc<dyn Entropy>,
     pub server: Arc<dyn Server>,
     pub config: ControlConfig,
+    /// Where a test ends the process; [`crate::deployments::NoFaults`] otherwise.
+    pub faults: Arc<dyn Faults>,
 }
 
 impl Control {
@@ -69,6 +75,8 @@ impl Control {
             signer,
             principals: PrincipalCache::default(),
             memberships: MembershipCache::default(),
+            faults: parts.faults,
+            tickets: Tickets::default(),
         }))
     }
 
@@ -104,6 +112,14 @@ impl Control {
     /// Signs cursors and other short texts that come back from clients.
     pub fn signer(&self) -> &Signer {
         &self.0.signer
+    }
+
+    pub(crate) fn faults(&self) -> &dyn Faults {
+        self.0.faults.as_ref()
+    }
+
+    pub(crate) fn tickets(&self) -> &Tickets {
+        &self.0.tickets
     }
 
     pub(crate) fn principals(&self) -> &PrincipalCache {

@@ -94,3 +94,8 @@ pub async fn delete(write: &mut Write, organization: OrganizationId, id: Environ
     variables::delete_scope(write, organization, variables::ScopeKind::Environment, domain::id::Id::uuid(id)).await?;
     execute!(write, "DELETE FROM environments WHERE organization_id = $1 AND id = $2", organization, id).await.map(|_| ())
 }
+
+/// Every environment of the instance, for the sweeper.
+pub async fn all(unit: &mut impl Unit) -> Result<Vec<EnvironmentRow>, StoreError> {
+    fetch_all!(unit, EnvironmentRow, "SELECT {columns} FROM environments ORDER BY id").await
+}

@@ -24,6 +24,7 @@ row! {
         pub sealed_variables: Vec<u8>,
         pub variable_names: Json<serde_json::Value>,
         pub hosts: Json<Vec<String>>,
+        pub service_revision: i64,
         pub rolled_back_to: Option<i64>,
         pub irreversible: bool,
         pub author_name: Option<String>,
@@ -41,12 +42,12 @@ pub async fn next_version(unit: &mut impl Unit, service: ServiceId) -> Result<i6
 /// `Conflict` of `releases_version` when another took the number, of `releases_deployment` when the deployment has a release.
 pub async fn insert(write: &mut Write, row: &ReleaseRow) -> Result<(), StoreError> {
     let text = "INSERT INTO releases (id, organization_id, service_id, version, deployment_id, reason, image, image_bytes, image_kept, revision, \
-                commit_subject, commit_author, configuration, sealed_variables, variable_names, hosts, rolled_back_to, irreversible, author_name, created_at) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+                commit_subject, commit_author, configuration, sealed_variables, variable_names, hosts, service_revision, rolled_back_to, irreversible, author_name, created_at) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     execute!(
         write, text, row.id, row.organization_id, row.service_id, row.version, row.deployment_id, &row.reason, &row.image, row.image_bytes,
         row.image_kept, &row.revision, &row.commit_subject, &row.commit_author, &row.configuration, row.sealed_variables.as_slice(),
-        &row.variable_names, &row.hosts, row.rolled_back_to, row.irreversible, &row.author_name, row.created_at
+        &row.variable_names, &row.hosts, row.service_revision, row.rolled_back_to, row.irreversible, &row.author_name, row.created_at
     )
     .await
     .map(|_| ())

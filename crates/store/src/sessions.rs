@@ -26,6 +26,11 @@ pub async fn find_by_digest(unit: &mut impl Unit, digest: &[u8]) -> Result<Optio
     fetch_optional!(unit, SessionRow, "SELECT {columns} FROM sessions WHERE digest = $1", digest).await
 }
 
+/// The session, whether it has ended or not.
+pub async fn find(unit: &mut impl Unit, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+    fetch_optional!(unit, SessionRow, "SELECT {columns} FROM sessions WHERE id = $1", id).await
+}
+
 pub async fn list(unit: &mut impl Unit, user: UserId, page: &Page) -> Result<Listing<SessionRow>, StoreError> {
     let filter = Filter::of("user_id = ?", user);
     fetch_page(unit, "SELECT {columns} FROM sessions", filter, Order::Newest("created_at"), page).await

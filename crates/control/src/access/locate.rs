@@ -6,7 +6,7 @@
 //! To add a kind: a variant of [`Kind`], a function here with one query over the resource and its parents (JOINs; nothing
 //! deleted), a line in [`locate`].
 
-use domain::id::{Id, OrganizationId};
+use domain::id::{DeploymentId, Id, OrganizationId, ReleaseId, RunId, ServiceId};
 use store::{Read, organizations};
 
 use super::{Kind, Located};
@@ -62,16 +62,37 @@ async fn volume(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
     Ok(None)
 }
 
-// Filled in by the deployments vertical.
-
-async fn deployment(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+async fn deployment(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let Ok(id) = text.parse::<DeploymentId>() else { return Ok(None) };
+    match store::deployments::find_any(unit, id).await? {
+        Some(row) => of_service(unit, row.service_id, id.uuid()).await,
+        None => Ok(None),
+    }
 }
 
-async fn release(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+async fn release(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let Ok(id) = text.parse::<ReleaseId>() else { return Ok(None) };
+    match store::releases::find_any(unit, id).await? {
+        Some(row) => of_service(unit, row.service_id, id.uuid()).await,
+        None => Ok(None),
+    }
 }
 
-async fn run(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+async fn run(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let Ok(id) = text.parse::<RunId>() else { return Ok(None) };
+    match store::runs::find_any(unit, id).await? {
+        Some(row) => of_service(unit, row.service_id, id.uuid()).await,
+        None => Ok(None),
+    }
+}
+
+/// What belongs to a service is where the service is.
+async fn of_service(unit: &mut Read, service: ServiceId, id: uuid::Uuid) -> Result<Option<Located>> {
+    Ok(store::services::find_any(unit, service).await?.map(|row| Located {
+        organization: row.organization_id,
+        project: Some(row.project_id),
+        environment: Some(row.environment_id),
+        service: Some(row.id),
+        id,
+    }))
 }

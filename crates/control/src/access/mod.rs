@@ -6,6 +6,7 @@ pub mod cache;
 
 mod actor;
 mod locate;
+mod still;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

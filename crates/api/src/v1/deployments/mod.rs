@@ -1,0 +1,29 @@
+//! Deployments and what makes them.
+
+use crate::endpoint::Endpoint;
+
+mod cancel;
+mod create;
+mod list;
+mod list_of_organization;
+mod read;
+mod restart;
+mod rollback;
+mod scale;
+mod start;
+mod stop;
+
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        cancel::endpoint(),
+        create::endpoint(),
+        list::endpoint(),
+        list_of_organization::endpoint(),
+        read::endpoint(),
+        restart::endpoint(),
+        rollback::endpoint(),
+        scale::endpoint(),
+        start::endpoint(),
+        stop::endpoint(),
+    ]
+}

@@ -1,0 +1,24 @@
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use contract::logs::{LogPage, LogsQuery};
+use control::Control;
+use control::access::Kind;
+use domain::permission::Permission;
+
+use crate::endpoint::{Access, Endpoint};
+use crate::{ApiError, Caller, Query};
+
+pub fn endpoint() -> Endpoint {
+    let access = Access::Resource { kind: Kind::Run, parameter: "run", permission: Permission::LogsRead };
+    Endpoint::get("read_run_logs", "/runs/{run}/logs", access)
+        .tag("logs")
+        .summary("Read or follow the log of a one-off command")
+        .description(super::stream::DESCRIPTION)
+        .query::<LogsQuery>()
+        .answers::<LogPage>(200)
+        .handle(handle)
+}
+
+async fn handle(caller: Caller, control: Data<Control>, request: HttpRequest, Query(query): Query<LogsQuery>) -> Result<HttpResponse, ApiError> {
+    super::stream::answer(&caller, &control, Kind::Run, &request, query).await
+}

@@ -1,0 +1,26 @@
+//! Every kind of job that the control plane runs, and what recurs. The binary and the tests start a runner with these.
+
+use std::time::Duration;
+
+use jobs::Handlers;
+
+use crate::state::Control;
+use crate::{deployments, logs, releases, running, runs};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const PURGE_LOGS_EVERY: Duration = Duration::from_secs(3600);
+
+/// The handlers of all jobs.
+pub fn handlers(control: &Control) -> Handlers {
+    Handlers::default()
+        .with(deployments::job::DeploymentJob(control.clone()))
+        .with(deployments::job::StopJob(control.clone()))
+        .with(runs::job::RunJob(control.clone()))
+        .with(releases::prune::PruneJob(control.clone()))
+        .with(running::teardown::TeardownJob(control.clone()))
+        .with(running::teardown::EnvironmentTeardownJob(control.clone()))
+        .with(running::sweep::SweepJob(control.clone()))
+        .with(logs::retention::PurgeLogsJob(control.clone()))
+        .every(running::sweep::KIND, SWEEP_EVERY)
+        .every(logs::retention::KIND, PURGE_LOGS_EVERY)
+}

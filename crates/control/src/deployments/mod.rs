@@ -1,0 +1,25 @@
+//! Deployments: taken in exactly once, run as a durable job, ended with a reason.
+//!
+//! A use case makes the row and the job in one unit ([`request`]); the job ([`job::DeploymentJob`]) builds, releases and
+//! rolls out through the server's messages, with an intent row before and an outcome row after each step ([`journal`]).
+//! A worker that dies leaves a job that another one goes on with; every step may run twice.
+
+pub mod job;
+
+mod cancel;
+mod configuration;
+mod create;
+mod facts;
+mod faults;
+mod freeze;
+mod journal;
+mod read;
+mod request;
+mod rollback;
+mod scale;
+mod shown;
+mod sources;
+mod switch_state;
+
+pub use faults::{Faults, Moment, NoFaults};
+pub(crate) use request::{Author, Request, system_author};

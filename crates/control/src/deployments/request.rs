@@ -1,0 +1,146 @@
+//! Takes a deployment in: one row and one job in one unit, once per delivery; a newer one supersedes those that still wait.
+
+use contract::Code;
+use domain::deployment::{Phase, SkipReason, Trigger};
+use domain::id::{DeploymentId, OrganizationId, ReleaseId, ServiceId, UploadId};
+use serde_json::json;
+use store::Write;
+use store::deployments::{DeploymentRow, End, Work};
+use store::jobs::{NewJob, Pool};
+
+use super::job;
+use crate::error::{ControlError, Result};
+use crate::state::Control;
+
+/// Deployments that may wait for one service.
+const QUEUE_MAX: usize = 50;
+
+/// What is asked for.
+pub(crate) struct Request {
+    pub organization: OrganizationId,
+    pub service: ServiceId,
+    /// Unique per cause: a second one with the same value is the same deployment.
+    pub delivery: String,
+    pub trigger: Trigger,
+    pub work: Work,
+    pub title: Option<String>,
+    pub reference: Option<String>,
+    pub commit: Option<String>,
+    pub upload: Option<UploadId>,
+    pub use_cache: bool,
+    pub target: Option<ReleaseId>,
+    pub author: Author,
+}
+
+/// Who is behind it.
+#[derive(Clone)]
+pub(crate) struct Author {
+    pub kind: &'static str,
+    pub id: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Control {
+    /// Writes the deployment and its job. The caller appends the audit entry and commits.
+    ///
+    /// # Errors
+    /// `limit-exceeded` when too many wait. A delivery that was taken in before answers its deployment and changes nothing.
+    pub(crate) async fn take_in(&self, write: &mut Write, request: Request) -> Result<DeploymentId> {
+        write.exclusive(&format!("service/{}", request.service)).await?;
+        if let Some(known) =
+            store::deployments::find_by_delivery(write, request.organization, request.service, &request.delivery).await?
+        {
+            return Ok(known.id);
+        }
+        let now = self.clock().now();
+        let id = DeploymentId::new(self.clock(), self.entropy());
+        let fence = store::services::next_fence(write, request.organization, request.service).await?;
+        let open = store::deployments::list_open(write, request.service).await?;
+        if open.len() >= QUEUE_MAX {
+            return Err(ControlError::Limit { name: "deployments waiting for this service", current: open.len() as u64, max: QUEUE_MAX as u64 });
+        }
+        for waiting in open.iter().filter(|waiting| superseded(waiting, &request)) {
+            let end = End { skip_reason: Some(SkipReason::Superseded), superseded_by: Some(id), ..End::default() };
+            store::deployments::end(write, waiting.id, Phase::Skipped, &end, now).await?;
+            if let Some(job) = waiting.job_id {
+                store::jobs::cancel(write, job, now).await?;
+            }
+        }
+        let enqueued = store::jobs::enqueue(
+            write,
+            self.clock(),
+            self.entropy(),
+            NewJob {
+                pool: Pool::Deployments,
+                serial_key: Some(job::serial_key(request.service)),
+                unique_key: Some(format!("deployment/{id}")),
+                attempts_max: job::ATTEMPTS_MAX,
+                ..NewJob::new(job::KIND, Some(request.organization), json!({ "deployment": id }))
+            },
+        )
+        .await?;
+        let row = DeploymentRow {
+            id,
+            organization_id: request.organization,
+            service_id: request.service,
+            delivery: request.delivery,
+            trigger_kind: request.trigger,
+            work: request.work,
+            title: request.title,
+            reference: request.reference,
+            commit_id: request.commit,
+            upload_id: request.upload,
+            use_cache: request.use_cache,
+            target_release_id: request.target,
+            author_kind: request.author.kind.to_owned(),
+            author_id: request.author.id,
+            author_name: request.author.name,
+            fence,
+            job_id: Some(enqueued.id()),
+            phase: Phase::Queued,
+            built: None,
+            release_id: None,
+            failure: None,
+            skip_reason: None,
+            superseded_by: None,
+            cancel_requested_at: None,
+            canceled_by: None,
+            healthy_after_ms: None,
+            requests_cut: None,
+            gap_ms: None,
+            warning: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+        };
+        store::deployments::insert(write, &row).await?;
+        Ok(id)
+    }
+
+    /// Refuses a service that cannot be deployed now.
+    pub(crate) fn deployable(service: &store::services::ServiceRow) -> Result<()> {
+        if service.deleting_at.is_some() {
+            return Err(ControlError::refused(Code::Conflict, "The service is being deleted. Nothing more can be deployed to it."));
+        }
+        Ok(())
+    }
+}
+
+/// A newer source replaces an older one that has not begun; a newer configuration an older configuration. A rollback and a
+/// restart say exactly what they want and are never replaced.
+fn superseded(waiting: &DeploymentRow, newer: &Request) -> bool {
+    let untouched = waiting.phase == Phase::Queued && waiting.started_at.is_none();
+    let replaceable = waiting.target_release_id.is_none() && waiting.trigger_kind != Trigger::Rollback;
+    let replaces = match (waiting.work, newer.work) {
+        (Work::Build, Work::Build) | (Work::Release, Work::Build) => true,
+        (Work::Release, Work::Release) => newer.target.is_none(),
+        (Work::Restart, Work::Build | Work::Release) => true,
+        _ => false,
+    };
+    untouched && replaceable && replaces
+}
+
+/// Seaway itself.
+pub(crate) fn system_author() -> Author {
+    Author { kind: "system", id: None, name: Some("Seaway".to_owned()) }
+}

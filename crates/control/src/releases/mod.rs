@@ -1,0 +1,6 @@
+//! Releases: read, compared, marked, pruned.
+
+pub mod prune;
+
+mod read;
+mod update;
