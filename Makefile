@@ -14,7 +14,7 @@ help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 run: ## build and start Seaway on http://localhost:8080 (SQLite, this machine's Docker)
-	@tests/setup.sh docker
+	@tests/setup.sh run
 	cargo build --quiet --package seaway
 	$(TARGET)/debug/seaway serve
 

@@ -2,6 +2,7 @@
 # Installs what the tests need and this machine lacks, starts a Docker daemon and makes the base images. Safe to repeat:
 # a second run takes a second. On Debian as root it installs; elsewhere it says what is missing.
 #
+# `setup.sh run`     only what Seaway itself needs, and the daemon
 # `setup.sh tools`   only the programs
 # `setup.sh docker`  programs and daemon
 # `setup.sh`         programs, daemon, images
@@ -10,9 +11,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # program -> Debian package
 declare -A needed=(
-    [docker]=docker.io [dockerd]=docker.io [mmdebstrap]=mmdebstrap [git]=git [git-lfs]=git-lfs [sshd]=openssh-server
-    [ssh-keygen]=openssh-client [iptables]=iptables [wrk]=wrk [python3]=python3 [openssl]=openssl [curl]=curl [cc]=gcc
-    [zip]=zip [bc]=bc [setsid]=util-linux [pg_ctl]=postgresql
+    [docker]=docker.io [git]=git [git-lfs]=git-lfs [ssh]=openssh-client [iptables]=iptables [setsid]=util-linux [cc]=gcc
+)
+[ "${1:-}" = run ] || needed+=(
+    [dockerd]=docker.io [mmdebstrap]=mmdebstrap [sshd]=openssh-server [ssh-keygen]=openssh-client [wrk]=wrk [python3]=python3
+    [openssl]=openssl [bc]=bc [pg_ctl]=postgresql
 )
 
 present() {
@@ -51,6 +54,6 @@ fi
 [ "${1:-}" = tools ] && exit 0
 
 "$here/dockerd.sh"
-[ "${1:-}" = docker ] && exit 0
+case ${1:-} in run | docker) exit 0 ;; esac
 
 "$here/images/build.sh"

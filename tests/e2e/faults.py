@@ -1,0 +1,179 @@
+"""Processes die at the worst moments; each ends in a stated result."""
+
+import os
+import signal
+import time
+
+from .client import Client
+from .loads import Load
+from .machine import ROOT, Inventory, docker, run, until
+from .world import scenario
+
+MOMENTS = ("after_intent", "before_outcome")
+
+
+def steps(world):
+    """The durable steps of a deployment, as the API's own description lists them."""
+    return Client(world.seaway).get("/openapi.json")["components"]["schemas"]["Step"]["enum"]
+
+
+def settled(world, before, allowed):
+    """What Docker holds beyond `before`, once everything is quiet; must be what `allowed` names."""
+
+    def surplus():
+        added = Inventory().added_since(before)
+        return {kind: ids for kind, ids in added.items() if len(ids) > allowed.get(kind, 0)}
+
+    deadline = time.monotonic() + 30
+    while surplus() and time.monotonic() < deadline:
+        time.sleep(0.3)
+    remains = surplus()
+    assert not remains, "orphans:\n" + Inventory.describe(remains)
+
+
+@scenario("faults")
+def kill_of_the_control_plane_at_every_step(world):
+    service, repository, app = world.behave("steady", release_command=["true"], post_deploy_command=["true"], first_deploy_command=["true"])
+    owner, revision, reached = world.owner, 1, []
+    for step in steps(world):
+        for moment in MOMENTS:
+            revision += 1
+            world.next_revision(repository, revision)
+            world.seaway.stop()
+            world.seaway.start(SEAWAY_TEST_KILL_AT=f"{step}:{moment}")
+            before = Inventory()
+            with Load(world.seaway.ingress_port, app.host, rate=100) as load:
+                made = None
+                try:
+                    made = owner.deploy(service, wait=False)
+                except OSError:
+                    pass  # it died before it could answer
+                code = world.seaway.wait_for_death()
+                assert code == -signal.SIGKILL or code != 0, code
+                begin = time.monotonic()
+                world.seaway.start()
+                back = time.monotonic() - begin
+                newest = owner.newest_deployment(service)
+                done = owner.ended(made["id"] if made else newest["id"])
+            where = f"{step}:{moment}"
+            reached.append(where)
+            assert back < 10, f"{where}: back after {back:.1f} s"
+            if made:
+                assert done["phase"] == "live", f"{where}: {done['phase']} {done.get('failure')}"
+                until(f"{where}: revision {revision} serves", lambda: app.json()["revision"] == str(revision), 10)
+            assert load.report["failed"] == 0, f"{where}: {load.report}"
+            running = [name for name in docker("ps", "--format", "{{.Names}} {{.Labels}}").splitlines() if service in name]
+            assert len(running) == 1, f"{where}: {running}"
+            settled(world, before, {"containers": 1, "images": 3, "tags": 2})
+    assert len(reached) == len(steps(world)) * len(MOMENTS)
+    print(f"      killed and came back at {len(reached)} places")
+
+
+@scenario("faults")
+def kill_of_the_ingress(world):
+    _, _, app = world.behave("ingress-victim")
+    for pid in world.seaway.processes("ingress"):
+        os.kill(pid, signal.SIGKILL)
+    begin = time.monotonic()
+
+    def answers():
+        try:
+            return app.request(timeout=2)[0] == 200
+        except OSError:
+            return False
+
+    until("the ingress is back", answers, 10)
+    print(f"      the ingress was back after {time.monotonic() - begin:.2f} s")
+    assert time.monotonic() - begin < 3
+
+
+@scenario("faults")
+def control_plane_dead_while_apps_are_used(world):
+    _, _, app = world.behave("orphaned")
+    world.seaway.kill()
+    with Load(world.seaway.ingress_port, app.host, rate=200) as load:
+        time.sleep(3)
+    world.seaway.start()
+    assert load.report["failed"] == 0, load.report
+
+
+@scenario("faults")
+def dockerd_restarts_in_the_middle_of_a_build(world):
+    service, repository, app = world.behave("rebuilt")
+    repository.write("Dockerfile", "FROM seaway-test/behave\nCOPY revision /revision\nRUN sleep 8\n")
+    world.next_revision(repository, 2)
+    made = world.owner.deploy(service, wait=False)
+    until("the build runs", lambda: world.owner.deployment(made["id"])["phase"] == "building", 30)
+    time.sleep(1)
+    run(ROOT / "tests" / "dockerd.sh", "restart")
+    done = world.owner.ended(made["id"])
+    assert done["phase"] == "live" or (done["phase"] == "failed" and done["failure"]["cause"] in ("engine", "build")), done
+    until("a release serves", lambda: app.request()[0] == 200, 40)
+    print(f"      the deployment ended {done['phase']}")
+    if done["phase"] == "failed":
+        world.owner.live(world.owner.deploy(service))
+    assert app.json()["revision"] == "2"
+
+
+@scenario("faults")
+def docker_is_down(world):
+    service, repository, app = world.behave("engineless")
+    pid = int(open("/var/run/docker.pid").read())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        world.next_revision(repository, 2)
+        made = world.owner.deploy(service, wait=False)
+        assert world.owner.me(), "the API waits for Docker"
+        health = Client(world.seaway)
+        time.sleep(2)
+        assert app.request()[0] == 200
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    done = world.owner.ended(made["id"])
+    assert done["phase"] in ("live", "failed"), done
+    assert done["phase"] == "live" or done["failure"]["cause"] == "engine", done
+    assert health
+
+
+@scenario("faults")
+def a_newer_deployment_supersedes_those_that_wait(world):
+    service, repository, app = world.behave("burst")
+    repository.write("Dockerfile", "FROM seaway-test/behave\nRUN sleep 2\nCOPY revision /revision\n")
+    made = []
+    for revision in range(2, 8):
+        world.next_revision(repository, revision)
+        made.append(world.owner.deploy(service, wait=False)["id"])
+    ends = [world.owner.ended(identity) for identity in made]
+    assert ends[-1]["phase"] == "live" and app.json()["revision"] == "7"
+    assert all(end["phase"] in ("live", "skipped") for end in ends), [end["phase"] for end in ends]
+    assert any(end["phase"] == "skipped" and end["superseded_by"] for end in ends)
+
+
+@scenario("faults")
+def a_cancel_really_stops_the_build(world):
+    service, repository, app = world.behave("canceled")
+    repository.write("Dockerfile", "FROM seaway-test/behave\nRUN echo going; sleep 300\n")
+    world.next_revision(repository, 2)
+    made = world.owner.deploy(service, wait=False)
+    until("the build runs", lambda: "going" in world.owner.log_text(made["id"]), 40)
+    world.owner.post(f"/deployments/{made['id']}/cancel")
+    done = world.owner.ended(made["id"], 20)
+    assert done["phase"] == "canceled" and done["canceled_by"], done
+    until("the build's container is gone", lambda: "sleep 300" not in run("ps", "-eo", "args").stdout, 20)
+    assert app.json()["revision"] == "1"
+
+
+@scenario("faults")
+def a_flood_of_one_app_slows_nobody_else(world):
+    _, _, quiet = world.behave("quiet")
+    service, repository, _ = world.behave("flooding")
+    world.owner.set_variables(f"/services/{service}", {"FLOOD": "1"})
+    time.sleep(2)
+    with Load(world.seaway.ingress_port, quiet.host, rate=100) as load:
+        time.sleep(8)
+    begin = time.monotonic()
+    world.owner.me()
+    assert time.monotonic() - begin < 1
+    assert load.report["failed"] == 0, load.report
+    until("the log tells about dropped lines", lambda: any(line.get("dropped") for line in world.owner.get(f"/services/{service}/logs", tail=1000)["data"]), 20)
+    world.owner.post(f"/services/{service}/stop")
