@@ -3,8 +3,11 @@
 //! Invariant: a response type never has a field of type [`domain::Secret`] (it does not serialise), and every request type
 //! refuses unknown fields. To add a resource: a module named as in every other crate.
 
+pub mod accounts;
+pub mod audit;
 pub mod deployments;
 pub mod health;
+pub mod instance;
 pub mod logs;
 pub mod organizations;
 pub mod page;
@@ -12,6 +15,7 @@ pub mod problem;
 pub mod releases;
 pub mod replicas;
 pub mod runs;
+pub mod tokens;
 
 pub use page::Page;
 pub use problem::{Code, FieldError, Problem};

@@ -47,8 +47,9 @@ impl<'de> serde::Deserialize<'de> for Secret<String> {
     }
 }
 
-impl utoipa::PartialSchema for Secret<String> {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+/// `ComposeSchema` rather than `PartialSchema`: the derive takes a type with parameters for a composed one.
+impl utoipa::__dev::ComposeSchema for Secret<String> {
+    fn compose(_: Vec<utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>>) -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
             .format(Some(utoipa::openapi::schema::SchemaFormat::KnownFormat(
