@@ -50,6 +50,16 @@ pub struct TokenOnly {
     pub token: Secret<String>,
 }
 
+/// Either the token of the link or the code, both from the mail to the new address.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmEmailChange {
+    #[serde(default)]
+    pub token: Option<Secret<String>>,
+    #[serde(default)]
+    pub code: Option<Secret<String>>,
+}
+
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogIn {

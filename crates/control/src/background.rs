@@ -5,10 +5,12 @@ use std::time::Duration;
 use jobs::Handlers;
 
 use crate::state::Control;
-use crate::{deployments, logs, releases, running, runs};
+use crate::{deployments, logs, mail, releases, retention, running, runs};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const PURGE_LOGS_EVERY: Duration = Duration::from_secs(3600);
+const PURGE_EXPIRED_EVERY: Duration = Duration::from_secs(600);
+const WARN_OF_TOKENS_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The handlers of all jobs.
 pub fn handlers(control: &Control) -> Handlers {
@@ -21,6 +23,11 @@ pub fn handlers(control: &Control) -> Handlers {
         .with(running::teardown::EnvironmentTeardownJob(control.clone()))
         .with(running::sweep::SweepJob(control.clone()))
         .with(logs::retention::PurgeLogsJob(control.clone()))
+        .with(mail::DeliverMail(control.clone()))
+        .with(retention::PurgeJob(control.clone()))
+        .with(retention::WarnOfTokensJob(control.clone()))
+        .every(retention::PURGE, PURGE_EXPIRED_EVERY)
+        .every(retention::WARN, WARN_OF_TOKENS_EVERY)
         .every(running::sweep::KIND, SWEEP_EVERY)
         .every(logs::retention::KIND, PURGE_LOGS_EVERY)
 }

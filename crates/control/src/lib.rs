@@ -5,22 +5,28 @@
 //! `require(permission)` first, opens one write unit, changes, appends one audit entry, commits.
 
 pub mod access;
+pub mod accounts;
 pub mod audit;
 pub mod background;
 pub mod deployments;
 pub mod error;
 pub mod idempotency;
 pub mod keys;
-pub mod variables;
+pub mod limits;
 pub mod logs;
+pub mod mail;
 pub mod releases;
+pub mod retention;
 pub mod running;
 pub mod runs;
+pub mod variables;
 
 mod health;
+mod instance;
 mod organizations;
 mod page;
 mod state;
+mod tokens;
 
 pub use error::{ControlError, Result};
 pub use state::{Control, ControlConfig, ControlParts};

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use deployer::protocol::Server;
 use domain::{Clock, Entropy};
 use store::Store;
+use vault::password::PasswordHasher;
 use vault::{KeyRing, MasterRing, Signer};
 
 use crate::access::cache::{MembershipCache, PrincipalCache};
 use crate::deployments::Faults;
 use crate::keys::Keys;
+use crate::limits::Windows;
 use crate::runs::terminal::Tickets;
 
 /// Settings of the instance that come from the configuration, not from the database.
@@ -38,7 +40,10 @@ struct Parts {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     server: Arc<dyn Server>,
+    mail: Arc<dyn mail::Transport>,
     config: ControlConfig,
+    hasher: Arc<PasswordHasher>,
+    windows: Windows,
     signer: Signer,
     principals: PrincipalCache,
     memberships: MembershipCache,
@@ -57,6 +62,7 @@ pub struct ControlParts {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub server: Arc<dyn Server>,
+    pub mail: Arc<dyn mail::Transport>,
     pub config: ControlConfig,
     /// Where a test ends the process; [`crate::deployments::NoFaults`] otherwise.
     pub faults: Arc<dyn Faults>,
@@ -71,6 +77,9 @@ impl Control {
             clock: parts.clock,
             entropy: parts.entropy,
             server: parts.server,
+            mail: parts.mail,
+            hasher: Arc::new(PasswordHasher::new()),
+            windows: Windows::default(),
             config: parts.config,
             signer,
             principals: PrincipalCache::default(),
@@ -99,6 +108,24 @@ impl Control {
 
     pub fn server(&self) -> &Arc<dyn Server> {
         &self.0.server
+    }
+
+    /// The way out for mails; only the delivering job uses it.
+    pub fn mail(&self) -> &dyn mail::Transport {
+        self.0.mail.as_ref()
+    }
+
+    pub(crate) fn hasher(&self) -> Arc<PasswordHasher> {
+        Arc::clone(&self.0.hasher)
+    }
+
+    pub(crate) fn shared_entropy(&self) -> Arc<dyn Entropy> {
+        Arc::clone(&self.0.entropy)
+    }
+
+    /// Counters of this process; see [`crate::limits`].
+    pub(crate) fn windows(&self) -> &Windows {
+        &self.0.windows
     }
 
     pub fn config(&self) -> &ControlConfig {

@@ -87,6 +87,18 @@ pub enum Template {
         link: String,
         link_hours: u32,
     },
+    /// Somebody signed up with an address that has an account: same answer, another mail.
+    AccountExists {
+        log_in_link: String,
+        reset_link: String,
+    },
+    /// To the member who is to become owner.
+    OwnershipOffered {
+        giver: String,
+        organization: String,
+        link: String,
+        expires_at: DateTime<Utc>,
+    },
     /// To the old address: what is going on and how to stop it.
     EmailChangeNotice {
         new_email: String,
@@ -139,6 +151,8 @@ impl Template {
             Self::ServiceCrashed { .. } => "service_crashed",
             Self::EmailChangeVerify { .. } => "email_change_verify",
             Self::EmailChangeNotice { .. } => "email_change_notice",
+            Self::AccountExists { .. } => "account_exists",
+            Self::OwnershipOffered { .. } => "ownership_offered",
         }
     }
 
@@ -192,6 +206,33 @@ impl Template {
                     Block::Note("If it was not you, ignore this mail. Nothing was changed.".into()),
                 ],
             },
+            Self::AccountExists { log_in_link, reset_link } => Document {
+                subject: "You already have a Seaway account".into(),
+                preheader: "Sign in with it.".into(),
+                heading: "There is an account with this address already".into(),
+                blocks: vec![
+                    Block::Paragraph("Somebody, probably you, signed up with this e-mail address. It has an account already.".into()),
+                    button("Sign in", log_in_link),
+                    Block::Paragraph("If you do not know the password any more, choose a new one.".into()),
+                    button("Reset the password", reset_link),
+                    Block::Note("If it was not you, ignore this mail. Nothing was changed.".into()),
+                ],
+            },
+            Self::OwnershipOffered { giver, organization, link, expires_at } => {
+                let (giver, organization) = (text::name(giver), text::name(organization));
+                Document {
+                    subject: format!("{giver} wants to hand {organization} over to you"),
+                    preheader: format!("Valid until {}.", text::time(*expires_at)),
+                    heading: format!("Become the owner of {organization}"),
+                    blocks: vec![
+                        Block::Paragraph(format!(
+                            "{giver} wants to make you the owner of the organization {organization}. When you accept, {giver} stays as an admin."
+                        )),
+                        button("Look at it", link),
+                        Block::Note(format!("The offer is valid until {}. Without your consent nothing changes.", text::time(*expires_at))),
+                    ],
+                }
+            }
             Self::PasswordChanged { at, origin, reset_link } => Document {
                 subject: "Your Seaway password was changed".into(),
                 preheader: "If it was not you, act now.".into(),

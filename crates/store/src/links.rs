@@ -102,3 +102,9 @@ pub async fn delete_transfers(write: &mut Write, organization: OrganizationId) -
 pub async fn purge(write: &mut Write, now: DateTime<Utc>) -> Result<u64, StoreError> {
     execute!(write, "DELETE FROM links WHERE expires_at <= $1", now).await
 }
+
+/// The offer to one member.
+pub async fn delete_transfer_to(write: &mut Write, organization: OrganizationId, user: UserId) -> Result<u64, StoreError> {
+    let text = "DELETE FROM links WHERE organization_id = $1 AND user_id = $2 AND kind = 'transfer_ownership'";
+    execute!(write, text, organization, user).await
+}

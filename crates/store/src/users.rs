@@ -45,8 +45,11 @@ pub async fn find_by_email(unit: &mut impl Unit, key: &str) -> Result<Option<Use
 
 /// Whether the instance has been set up: somebody operates it.
 pub async fn has_operator(unit: &mut impl Unit) -> Result<bool, StoreError> {
-    let text = "SELECT count(*) AS value FROM users WHERE operator AND deleted_at IS NULL";
-    Ok(fetch_one!(unit, (i64,), text).await?.0 > 0)
+    Ok(count_operators(unit).await? > 0)
+}
+
+pub async fn count_operators(unit: &mut impl Unit) -> Result<i64, StoreError> {
+    Ok(fetch_one!(unit, (i64,), "SELECT count(*) AS value FROM users WHERE operator AND deleted_at IS NULL").await?.0)
 }
 
 /// # Errors

@@ -10,6 +10,6 @@ impl Control {
     pub async fn read_organization(&self, actor: &Actor) -> Result<Organization> {
         actor.require(Permission::OrganizationRead)?;
         let row = store::organizations::find(&mut self.store().read().await?, actor.organization).await?;
-        row.map(super::shown).ok_or(ControlError::NotFound("organization"))
+        row.map(|row| super::shown(row, actor.role)).ok_or(ControlError::NotFound("organization"))
     }
 }

@@ -103,6 +103,13 @@ pub fn all() -> Vec<Template> {
             link: link("verify/YmFy"),
             link_hours: 24,
         },
+        Template::AccountExists { log_in_link: link("log-in"), reset_link: link("reset-password") },
+        Template::OwnershipOffered {
+            giver: "Grace Hopper".into(),
+            organization: "Harbor & Sons".into(),
+            link: link("organizations/harbor/transfer"),
+            expires_at: time(),
+        },
         Template::EmailChangeNotice {
             new_email: "ada@other.example".into(),
             at: time(),
@@ -125,11 +132,13 @@ pub fn all() -> Vec<Template> {
             | Template::DeploymentRecovered { .. }
             | Template::ServiceCrashed { .. }
             | Template::EmailChangeVerify { .. }
-            | Template::EmailChangeNotice { .. } => {}
+            | Template::EmailChangeNotice { .. }
+            | Template::AccountExists { .. }
+            | Template::OwnershipOffered { .. } => {}
         }
     }
     samples
 }
 
 /// How many templates there are: see the match in [`all`].
-pub const TEMPLATES: usize = 13;
+pub const TEMPLATES: usize = 15;

@@ -1,0 +1,24 @@
+use domain::permission::Permission;
+use store::{invitations, links, memberships, organizations, tokens};
+
+use crate::Control;
+use crate::access::Actor;
+use crate::error::Result;
+
+impl Control {
+    /// Deletes the organization: from the commit on nobody reaches it, its tokens and invitations are gone.
+    pub async fn delete_organization(&self, actor: &Actor) -> Result<()> {
+        actor.require(Permission::OrganizationDelete)?;
+        let mut write = self.store().write().await?;
+        let row = organizations::get_for_update(&mut write, actor.organization).await?;
+        tokens::delete_of_organization(&mut write, row.id).await?;
+        invitations::delete_of_organization(&mut write, row.id).await?;
+        links::delete_transfers(&mut write, row.id).await?;
+        memberships::delete_all(&mut write, row.id).await?;
+        organizations::delete(&mut write, row.id, self.clock().now()).await?;
+        self.forget_access_after(&mut write);
+        self.record(actor, "organization.deleted").resource("organization", row.id, Some(&row.name)).append(&mut write).await?;
+        write.commit().await?;
+        Ok(())
+    }
+}
