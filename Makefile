@@ -8,7 +8,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TESTS := $(if $(NEXTEST),cargo nextest run,cargo test)
 PYTHON := python3
 
-.PHONY: help run build release lint test unit docs-test e2e e2e-full bench setup fmt openapi clean-docker
+.PHONY: help run build release lint test unit docs-test e2e e2e-full e2e-postgres image bench setup fmt openapi clean-docker
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -49,6 +49,13 @@ e2e: setup build ## the core journeys against the real binary, Docker and git, f
 
 e2e-full: setup build ## the core journeys, every fault and every bad input
 	$(PYTHON) -m tests.e2e
+
+e2e-postgres: setup build ## the core journeys on PostgreSQL
+	$(PYTHON) -m tests.e2e core --postgres
+
+image: setup ## Seaway's own image, from Debian packages only
+	tests/images/build.sh runtime
+	docker build --file deploy/Dockerfile --build-arg BUILD_IMAGE=seaway-test/rust --build-arg RUN_IMAGE=seaway-test/runtime --tag seaway .
 
 bench: setup release ## the four measurements of bench/README.md
 	$(PYTHON) -m bench

@@ -14,6 +14,7 @@ def main():
     parser.add_argument("groups", nargs="*", default=[])
     parser.add_argument("-k", dest="word", help="only scenarios whose name holds this word")
     parser.add_argument("--release", action="store_true", help="drive the release binary")
+    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
     arguments = parser.parse_args()
     groups = arguments.groups or ["core", "faults", "bad"]
     passed, failed = 0, []
@@ -23,7 +24,7 @@ def main():
         if not wanted:
             continue
         # One instance per group, from an empty state; scenarios of a group build on one another.
-        with World("release" if arguments.release else "debug") as world:
+        with World("release" if arguments.release else "debug", postgres=arguments.postgres) as world:
             for function in wanted:
                 started = time.monotonic()
                 try:

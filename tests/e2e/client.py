@@ -192,7 +192,7 @@ class Client:
         return [line["text"] for line in self.get(f"/services/{service}/logs", **query)["data"]]
 
     def follow(self, path, last_event_id=None, seconds=30):
-        """Server-sent events of a log: yields (id, event, data)."""
+        """Server-sent events of a log, from now on: an iterator of (id, event, data)."""
         connection = http.client.HTTPConnection("localhost", self.seaway.port, timeout=seconds)
         headers = {"accept": "text/event-stream", "authorization": f"Bearer {self.token}"}
         if last_event_id is not None:
@@ -201,6 +201,10 @@ class Client:
         answer = connection.getresponse()
         if answer.status != 200:
             raise Refused("GET", path, answer.status, answer.read().decode(), {})
+        return self.events(connection, answer)
+
+    @staticmethod
+    def events(connection, answer):
         event = {}
         try:
             while line := answer.readline():

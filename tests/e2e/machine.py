@@ -70,6 +70,35 @@ def compiled(source, name):
     return path
 
 
+class Postgres:
+    """A PostgreSQL of the tests' own from Debian's package; `with Postgres(folder) as url`."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+        self.programs = programs[-1] if programs else pathlib.Path(shutil.which("initdb")).parent
+        self.port = free_port()
+
+    def as_user(self, *command):
+        """PostgreSQL refuses to run as root."""
+        return run(*(["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []), *command, cwd="/")
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True)
+        if os.getuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+            os.chmod(self.folder.parent, 0o755)
+        data = self.folder / "data"
+        self.as_user(self.programs / "initdb", "--pgdata", data, "--username", "seaway", "--auth", "trust", "--no-sync")
+        options = f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off -c max_connections=100"
+        self.as_user(self.programs / "pg_ctl", "--pgdata", data, "--log", self.folder / "log", "--options", options, "--wait", "start")
+        self.as_user(self.programs / "createdb", "--host", "127.0.0.1", "--port", str(self.port), "--username", "seaway", "seaway")
+        return f"postgres://seaway:d41f0c7ab93e@127.0.0.1:{self.port}/seaway"
+
+    def __exit__(self, *_):
+        self.as_user(self.programs / "pg_ctl", "--pgdata", self.folder / "data", "--mode", "immediate", "--wait", "stop")
+
+
 class Inventory:
     """What Docker holds: containers, networks, volumes and images. Two of them can be compared."""
 

@@ -7,7 +7,7 @@ import tempfile
 
 from .client import App, Client
 from .githost import TOKEN, GitHost
-from .machine import Inventory
+from .machine import Inventory, Postgres
 from .seaway import Seaway
 
 OWNER, SECOND = "olga@example.org", "samir@example.org"
@@ -29,7 +29,8 @@ def scenario(group):
 class World:
     """One instance, from nothing. `with World() as world:`"""
 
-    def __init__(self, profile="debug", **environment):
+    def __init__(self, profile="debug", postgres=False, **environment):
+        self.postgres = postgres
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="seaway-e2e-"))
         self.before = Inventory()
         self.git = GitHost(self.folder / "git")
@@ -42,6 +43,8 @@ class World:
     def __enter__(self):
         self.stack = contextlib.ExitStack()
         self.stack.enter_context(self.git)
+        if self.postgres:
+            self.seaway.environment["DATABASE_URL"] = self.stack.enter_context(Postgres(self.folder / "postgres"))
         self.stack.enter_context(self.seaway)
         return self
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes the base images that the sample apps build on, from Debian's packages: seaway-test/{base,node,python,rust};
+# runtime, only when it is named: what deploy/Dockerfile puts Seaway into (make image);
 # and seaway-test/behave (tests/apps/behave), the app that misbehaves on demand, from two of them.
 #
 # `build.sh [NAME…]`  makes the named images (all when none is named). An image whose label carries the hash of its
@@ -17,6 +18,7 @@ suite=bookworm
 packages_of() {
     case $1 in
     base) echo "ca-certificates netbase" ;;
+    runtime) echo "ca-certificates netbase git git-lfs openssh-client iptables" ;;
     node) echo "ca-certificates netbase nodejs npm" ;;
     python) echo "ca-certificates netbase python3 python3-pip python3-venv" ;;
     # The compiler that Debian keeps current beside its frozen one: crates of today do not compile with the latter.
