@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
+use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN};
@@ -26,6 +27,31 @@ pub const SESSION_COOKIE: &str = "__Host-seaway";
 /// Over plain http on loopback browsers refuse `__Host-` cookies; then, and only then, this name is used.
 pub const SESSION_COOKIE_INSECURE: &str = "seaway";
 const CSRF_HEADER: &str = "x-csrf-token";
+
+/// The cookie of a session. Over https (or any host but loopback) `__Host-` and Secure.
+pub(crate) fn cookie(control: &Control, value: &domain::Secret<String>) -> Cookie<'static> {
+    session_cookie(control, value.reveal().clone())
+}
+
+/// The cookie that ends the session in the browser.
+pub(crate) fn ended(control: &Control) -> Cookie<'static> {
+    let mut cookie = session_cookie(control, String::new());
+    cookie.make_removal();
+    cookie
+}
+
+fn session_cookie(control: &Control, value: String) -> Cookie<'static> {
+    let insecure = is_plain_loopback(control.base_url());
+    let name = if insecure { SESSION_COOKIE_INSECURE } else { SESSION_COOKIE };
+    Cookie::build(name, value).path("/").http_only(true).secure(!insecure).same_site(SameSite::Lax).finish()
+}
+
+fn is_plain_loopback(base_url: &str) -> bool {
+    let Some(rest) = base_url.strip_prefix("http://") else { return false };
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = host.strip_prefix("[::1]").map_or_else(|| host.split(':').next().unwrap_or_default(), |_| "[::1]");
+    host == "localhost" || host == "[::1]" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
 
 /// The endpoints that share a path.
 pub struct Shared {
@@ -153,7 +179,7 @@ async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest
     let principal = match bearer {
         Some(Some((_, token))) => Some(gate.control.authenticate(Presented::Bearer(token.trim()), origin).await?),
         Some(None) => return Err(ApiError::new(Code::Unauthenticated, "The Authorization header is not `Bearer <token>`.")),
-        None => match request.cookie(SESSION_COOKIE).or_else(|| request.cookie(SESSION_COOKIE_INSECURE)) {
+        None => match request.cookie(if is_plain_loopback(gate.control.base_url()) { SESSION_COOKIE_INSECURE } else { SESSION_COOKIE }) {
             Some(cookie) => match gate.control.authenticate(Presented::SessionCookie(cookie.value()), origin).await {
                 Ok(principal) => Some(principal),
                 Err(_) if endpoint.access == Access::Public => None,
@@ -168,7 +194,8 @@ async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest
     let from_browser = matches!(principal.as_ref().map(|principal| &principal.via), Some(Via::Session { .. }));
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && (from_browser || endpoint.access == Access::Public) {
-        same_site(gate, request, principal.as_ref())?;
+        // What works without a session needs no token of one (a log-in page in another tab); its origin is checked all the same.
+        same_site(gate, request, principal.as_ref().filter(|_| endpoint.access != Access::Public))?;
     }
     Ok(principal)
 }
@@ -219,7 +246,10 @@ async fn authorise(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, p
         (Access::Resource { kind, parameter, permission }, Some(principal)) => {
             let text = request.match_info().get(parameter).unwrap_or_default();
             let actor = gate.control.actor(principal, origin, kind, text).await?;
-            actor.require(permission)?;
+            if let Err(error) = actor.require(permission) {
+                gate.control.record_denied(&actor, endpoint.operation, permission).await?;
+                return Err(error.into());
+            }
             request.extensions_mut().insert(actor);
             Ok(())
         }

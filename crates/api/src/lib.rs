@@ -25,4 +25,4 @@ mod scope;
 pub use answer::Answer;
 pub use body::{Body, Query};
 pub use problem::ApiError;
-pub use scope::{Caller, Requester, Visitor};
+pub use scope::{Caller, Device, IfMatch, Requester, Visitor};

@@ -2,8 +2,15 @@
 
 use crate::endpoint::Endpoint;
 
+mod accept_ownership;
+mod create;
+mod delete;
+mod leave;
+mod list;
+mod offer_ownership;
 mod read;
+mod update;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![read::endpoint()]
+    vec![accept_ownership::endpoint(), create::endpoint(), delete::endpoint(), leave::endpoint(), list::endpoint(), offer_ownership::endpoint(), read::endpoint(), update::endpoint()]
 }
