@@ -115,3 +115,9 @@ pub struct WaitQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<u32>,
 }
+
+/// The deployments that no longer wait.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct QueueCleared {
+    pub canceled: Vec<DeploymentId>,
+}

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod cleanup;
 pub mod deployments;
 pub mod health;
 pub mod instance;

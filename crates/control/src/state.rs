@@ -6,6 +6,7 @@ use std::sync::Arc;
 use deployer::protocol::Server;
 use domain::{Clock, Entropy};
 use store::Store;
+use tokio::sync::Semaphore;
 use vault::password::PasswordHasher;
 use vault::{KeyRing, MasterRing, Signer};
 
@@ -14,6 +15,9 @@ use crate::deployments::Faults;
 use crate::keys::Keys;
 use crate::limits::Windows;
 use crate::runs::terminal::Tickets;
+
+/// Builds that one server may be asked to run at a time.
+const BUILDS_AT_ONCE_MAX: u32 = 100;
 
 /// Settings of the instance that come from the configuration, not from the database.
 #[derive(Debug, Clone)]
@@ -49,6 +53,7 @@ struct Parts {
     memberships: MembershipCache,
     faults: Arc<dyn Faults>,
     tickets: Tickets,
+    builds: Semaphore,
 }
 
 /// Everything that the control plane is made of. Cheap to clone.
@@ -71,6 +76,7 @@ pub struct ControlParts {
 impl Control {
     pub fn new(parts: ControlParts) -> Self {
         let signer = parts.masters.current().signer("control");
+        let builds = parts.config.builds_at_once;
         Self(Arc::new(Parts {
             keys: Keys::new(parts.ring, parts.masters, parts.clock.clone(), parts.entropy.clone()),
             store: parts.store,
@@ -86,6 +92,7 @@ impl Control {
             memberships: MembershipCache::default(),
             faults: parts.faults,
             tickets: Tickets::default(),
+            builds: Semaphore::new(usize::try_from(builds.clamp(1, BUILDS_AT_ONCE_MAX)).unwrap_or(1)),
         }))
     }
 
@@ -143,6 +150,11 @@ impl Control {
 
     pub(crate) fn faults(&self) -> &dyn Faults {
         self.0.faults.as_ref()
+    }
+
+    /// Places for builds: a build waits for one, a release or rollback does not.
+    pub(crate) fn builds(&self) -> &Semaphore {
+        &self.0.builds
     }
 
     pub(crate) fn tickets(&self) -> &Tickets {

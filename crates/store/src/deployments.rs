@@ -208,6 +208,12 @@ pub async fn prune(write: &mut Write, organization: OrganizationId, service: Ser
     Ok(rows)
 }
 
+/// One that has ended, with its steps.
+pub async fn delete(write: &mut Write, organization: OrganizationId, id: DeploymentId) -> Result<(), StoreError> {
+    let text = "DELETE FROM deployments WHERE organization_id = $1 AND id = $2 AND finished_at IS NOT NULL";
+    changed(execute!(write, text, organization, id).await?)
+}
+
 /// Everything of a service that is being deleted.
 pub async fn delete_of_service(write: &mut Write, organization: OrganizationId, service: ServiceId) -> Result<u64, StoreError> {
     execute!(write, "DELETE FROM deployments WHERE organization_id = $1 AND service_id = $2", organization, service).await

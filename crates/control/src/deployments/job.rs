@@ -220,6 +220,11 @@ impl Execution<'_> {
             return serde_json::from_value(built.0.clone()).map_err(|error| Stop::Again(error.into()));
         }
         let control = self.control;
+        // One place per build, so that builds do not starve what runs. Whoever cancels does not wait for one.
+        let _place = tokio::select! {
+            place = control.builds().acquire() => place.map_err(|closed| Stop::Again(closed.into()))?,
+            () = self.cancel.cancelled() => return Err(Stop::Canceled),
+        };
         let configuration = &facts.service.configuration.0;
         let resolved = control
             .resolve_variables(self.row.organization_id, self.row.service_id, &Purpose {

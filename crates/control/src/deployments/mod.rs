@@ -9,6 +9,7 @@ pub mod job;
 mod cancel;
 mod configuration;
 mod create;
+mod delete;
 mod facts;
 mod faults;
 mod freeze;

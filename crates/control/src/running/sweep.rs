@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use contract::cleanup::Cleanup;
 use deployer::protocol::{Intended, IntendedService, SweepMode, SweepReport};
 use jobs::{Handler, JobError, Lease};
 use store::deployments::Work;
@@ -49,6 +50,16 @@ impl Control {
         Ok(report)
     }
 
+    /// What a clean-up would do; nothing is changed.
+    pub async fn plan_cleanup(&self) -> Result<Cleanup> {
+        Ok(shown(self.sweep(SweepMode::Simulate).await?))
+    }
+
+    /// Cleans up now.
+    pub async fn clean_up(&self) -> Result<Cleanup> {
+        Ok(shown(self.sweep(SweepMode::Act).await?))
+    }
+
     /// A service whose release runs nowhere gets a deployment that puts it up again.
     async fn bring_back(&self, service: domain::id::ServiceId) -> Result<()> {
         let mut write = self.store().write().await?;
@@ -74,6 +85,10 @@ impl Control {
         write.commit_without_audit("a repair of the sweeper; the deployment's end is audited").await?;
         Ok(())
     }
+}
+
+fn shown(report: SweepReport) -> Cleanup {
+    Cleanup { removed: report.removed, repaired: report.repaired, bytes_freed: report.bytes_freed }
 }
 
 pub struct SweepJob(pub Control);

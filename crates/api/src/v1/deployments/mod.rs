@@ -3,7 +3,9 @@
 use crate::endpoint::Endpoint;
 
 mod cancel;
+mod clear_queue;
 mod create;
+mod delete;
 mod list;
 mod list_of_organization;
 mod read;
@@ -16,7 +18,9 @@ mod stop;
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         cancel::endpoint(),
+        clear_queue::endpoint(),
         create::endpoint(),
+        delete::endpoint(),
         list::endpoint(),
         list_of_organization::endpoint(),
         read::endpoint(),

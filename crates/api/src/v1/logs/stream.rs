@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::problem::ApiError;
 
 pub const DESCRIPTION: &str = "A page of lines, oldest first. With `follow=true`, or `Accept: text/event-stream`, lines as they come: events `log`, \
-    `gap`, `end`; the id is the line's offset and `Last-Event-ID` resumes after it. With `Accept: application/x-ndjson` one JSON object per line.";
+    `gap`, `end`; the id is the line's offset and `Last-Event-ID` resumes after it. With `Accept: application/x-ndjson` one JSON object per line; with `text/plain` the whole log to download.";
 
 /// A silent stream says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -33,11 +33,15 @@ enum Form {
     Page,
     Events,
     Lines,
+    Text,
 }
 
 /// Answers in the form that the request asks for.
 pub async fn answer(actor: &Actor, control: &Control, kind: Kind, request: &HttpRequest, mut query: LogsQuery) -> Result<HttpResponse, ApiError> {
     let form = form(request, &query);
+    if form == Form::Text {
+        return text(actor, control, kind, query).await;
+    }
     if form == Form::Page {
         return Ok(HttpResponse::Ok().json(control.read_logs(actor, kind, &query).await?));
     }
@@ -47,7 +51,11 @@ pub async fn answer(actor: &Actor, control: &Control, kind: Kind, request: &Http
     }
     let events = control.follow_logs(actor, kind, &query).await?;
     let body = body(events, form, control.clone(), actor.clone(), kind);
-    let media = if form == Form::Events { "text/event-stream" } else { "application/x-ndjson" };
+    let media = match form {
+        Form::Events => "text/event-stream",
+        Form::Text => "text/plain; charset=utf-8",
+        Form::Lines | Form::Page => "application/x-ndjson",
+    };
     Ok(HttpResponse::Ok()
         .content_type(media)
         .insert_header((CACHE_CONTROL, "no-cache, no-transform"))
@@ -56,10 +64,39 @@ pub async fn answer(actor: &Actor, control: &Control, kind: Kind, request: &Http
         .streaming(body))
 }
 
+/// The whole log as a text to keep: every page, one line each with its time.
+async fn text(actor: &Actor, control: &Control, kind: Kind, mut query: LogsQuery) -> Result<HttpResponse, ApiError> {
+    let first = control.read_logs(actor, kind, &query).await?;
+    let (control, actor) = (control.clone(), actor.clone());
+    let body = stream! {
+        let mut page = first;
+        loop {
+            let mut text = String::new();
+            for line in &page.data {
+                text.push_str(&format!("{} {} {}\n", line.at.to_rfc3339(), line.origin, line.text));
+            }
+            let more = !page.data.is_empty() && query.tail.is_none();
+            query.after = page.next_after;
+            yield Ok::<_, ApiError>(Bytes::from(text));
+            if !more || query.after.is_none() { break; }
+            match control.read_logs(&actor, kind, &query).await {
+                Ok(next) => page = next,
+                Err(error) => { yield Err(error.into()); break; }
+            }
+        }
+    };
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header(("content-disposition", "attachment; filename=\"log.txt\""))
+        .streaming(body))
+}
+
 fn form(request: &HttpRequest, query: &LogsQuery) -> Form {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("application/x-ndjson") {
         Form::Lines
+    } else if accept.contains("text/plain") && !query.follow {
+        Form::Text
     } else if query.follow || accept.contains("text/event-stream") {
         Form::Events
     } else {
