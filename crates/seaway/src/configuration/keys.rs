@@ -1,0 +1,111 @@
+//! Every setting, once: the file, the environment, `--set` and docs/configuration.md read this table.
+
+/// A setting.
+pub struct Key {
+    /// In the file and after `--set`; the variable is `SEAWAY_` and the name in capitals unless `variable` says otherwise.
+    pub name: &'static str,
+    pub variable: Option<&'static str>,
+    /// Empty: none.
+    pub default: &'static str,
+    /// May also be given as `<name>_file`; never shown.
+    pub secret: bool,
+    pub meaning: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key { name, variable: None, default, secret: false, meaning }
+}
+
+const fn secret(name: &'static str, meaning: &'static str) -> Key {
+    Key { name, variable: None, default: "", secret: true, meaning }
+}
+
+pub const KEYS: &[Key] = &[
+    key("data_dir", "data", "database (SQLite), master key, uploads, outbox, logs, server state, routes; made with mode 0700"),
+    key("listen", "127.0.0.1:8080", "addresses of the API and the panel, separated by commas"),
+    key("base_url", "http://localhost:8080", "how people reach the panel; every link is made from it, never from a request"),
+    key("trusted_proxies", "", "networks whose `X-Forwarded-*` is believed, separated by commas"),
+    key("http_workers", "", "threads that serve the API; default: the cores, at least 2, at most 8"),
+    key("rate_limit_default", "600", "requests per minute and caller"),
+    key("rate_limit_deploy", "240", "deployments and builds per hour and caller"),
+    key("rate_limit_login", "60", "log-ins, sign-ups and resets per minute and address"),
+    key("ingress_listen", "0.0.0.0:8000", "addresses of the ingress, separated by commas; `0.0.0.0:80` for a public instance"),
+    key("ingress_managed", "true", "`serve` starts the ingress when it does not run, and again when it dies; it outlives `serve`"),
+    key("ingress_trusted_proxies", "", "peers of the ingress whose `X-Forwarded-*` and `X-Request-Id` are believed"),
+    key("ingress_public_port", "", "the port in the apps' links; default: the port of the first `ingress_listen`"),
+    key("ingress_https", "false", "links to apps begin with https (a proxy in front ends TLS)"),
+    key(
+        "base_domain",
+        "localhost",
+        "apps answer under `<service>-<environment>-<project>.<base domain>`; browsers resolve every name below `localhost` to this machine",
+    ),
+    Key {
+        name: "database_url",
+        variable: Some("DATABASE_URL"),
+        default: "",
+        secret: true,
+        meaning: "`postgres://user:password@host/database`, or `sqlite:PATH`; default: SQLite in `<data>/seaway.db`",
+    },
+    secret("master_key", "the key that wraps all data keys; default: the file `<data>/keys/master.key`, made at the first start"),
+    secret("master_key_previous", "the key before `master_key`, while a rotation of a key from the environment is under way"),
+    secret(
+        "smtp_url",
+        "`smtp://user:password@host:587` (STARTTLS) or `smtps://user:password@host:465` (TLS); a relay on this machine: \
+         `smtp://localhost:25?tls=none`. Without it mails become files in `<data>/outbox`, and the log says so",
+    ),
+    key("smtp_ca_file", "", "certificate (PEM) of an authority to trust for the SMTP server besides the public ones"),
+    key("mail_from", "Seaway <seaway@localhost>", "sender of mails"),
+    Key {
+        name: "docker_host",
+        variable: Some("DOCKER_HOST"),
+        default: "unix:///var/run/docker.sock",
+        secret: false,
+        meaning: "the engine that runs the apps",
+    },
+    key("builds_at_once", "2", "builds that run at the same time"),
+    key("deployments_at_once", "4", "deployments that run at the same time in this process"),
+    key("bind_allowed", "", "host folders that bind mounts may use, separated by `:`"),
+    key("egress_allow", "", "private networks that sources may be fetched from, separated by commas, e.g. `10.1.0.0/16`"),
+    key("egress_ca_file", "", "certificates (PEM) that git hosts are checked against; default: the system's"),
+    key("log", "info", "log level or filter, e.g. `info,control=debug`"),
+    key("log_format", "text", "`text` or `json`"),
+];
+
+impl Key {
+    pub fn variable(&self) -> String {
+        self.variable.map_or_else(|| format!("SEAWAY_{}", self.name.to_uppercase()), str::to_owned)
+    }
+}
+
+/// docs/configuration.md.
+#[cfg(test)]
+pub fn render() -> String {
+    let mut text = String::from(
+        "# Configuration\n\n\
+         Made from `crates/seaway/src/configuration/keys.rs` by `UPDATE=1 cargo test -p seaway`; do not edit.\n\n\
+         Settings come from the defaults, then a TOML file (`--config`, `SEAWAY_CONFIG`, or `/etc/seaway/seaway.toml` when it is there), then\n\
+         the environment, then the command line (`--set KEY=VALUE`, `--data-dir`); the later wins. A list is one text with separators, or in\n\
+         the file an array. Each secret can be given as a file instead: the key with `_file` (the variable with `_FILE`) at its end. Unknown\n\
+         keys, and secrets that are empty or examples, stop the start with a message that names them. What can be changed while it runs\n\
+         (sign-up policy, limits) is in the instance's settings, not here.\n\n\
+         | key | variable | default | meaning |\n|---|---|---|---|\n",
+    );
+    for key in KEYS {
+        let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
+        let secret = if key.secret { " (secret)" } else { "" };
+        text.push_str(&format!("| `{}`{secret} | `{}` | {default} | {} |\n", key.name, key.variable(), key.meaning));
+    }
+    text.push_str(
+        "\n## For tests only\n\n\
+         `SEAWAY_TEST_KILL_AT=<step>:<after_intent|before_outcome>` ends the process, as `kill -9` would, when a deployment reaches that moment.\n\n\
+         ## The data folder\n\n\
+         | name | holds |\n|---|---|\n\
+         | `seaway.db` | the database (SQLite) |\n\
+         | `keys/master.key` | the master key, mode 0600: back it up, away from the database |\n\
+         | `outbox/` | mails, while SMTP is not configured |\n\
+         | `uploads/` | uploaded archives, until they are built |\n\
+         | `agent/` | the server side: desired state, logs, working folders |\n\
+         | `ingress/` | routes, admin socket, process id and log of the ingress |\n",
+    );
+    text
+}
