@@ -11,6 +11,7 @@ pub mod answer;
 pub mod body;
 pub mod endpoint;
 pub mod openapi;
+pub mod rate;
 pub mod server;
 pub mod v1;
 
@@ -19,7 +20,6 @@ mod headers;
 mod idempotency;
 mod pages;
 mod problem;
-mod rate;
 mod scope;
 
 pub use answer::Answer;

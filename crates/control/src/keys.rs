@@ -2,7 +2,7 @@
 //!
 //! Invariant: a value is sealed to its place (tenant, table, column, row, name); moved ciphertext does not open.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::{Clock, Entropy, Secret};
 use store::{Store, data_keys};
@@ -16,6 +16,7 @@ pub struct Keys {
     masters: MasterRing,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    sealed: OnceLock<String>,
 }
 
 /// Tenant of what belongs to the instance itself.
@@ -23,7 +24,18 @@ pub const INSTANCE: Uuid = Uuid::nil();
 
 impl Keys {
     pub fn new(ring: Arc<KeyRing>, masters: MasterRing, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { ring, masters, clock, entropy }
+        Self { ring, masters, clock, entropy, sealed: OnceLock::new() }
+    }
+
+    /// The master key is missing or wrong: from now on everything that needs a secret answers `Sealed` with this reason.
+    pub fn seal_instance(&self, reason: String) {
+        self.ring.clear();
+        let _first_reason_stays = self.sealed.set(reason);
+    }
+
+    /// Why the instance is sealed; `None` when it is not.
+    pub fn sealed_reason(&self) -> Option<&str> {
+        self.sealed.get().map(String::as_str)
     }
 
     pub fn masters(&self) -> &MasterRing {
@@ -55,6 +67,9 @@ impl Keys {
 
     /// Loads the tenant's keys into memory, making the first. Call it before a write unit is open.
     pub async fn ready(&self, store: &Store, tenant: Uuid) -> Result<()> {
+        if let Some(reason) = self.sealed_reason() {
+            return Err(ControlError::Sealed(reason.to_owned()));
+        }
         if self.ring.is_loaded(tenant) {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 //!
 //! It must never hold a rule of the product: what a verb does is a use case in `control`, a call of the API, or a part's own
 //! `start`. To add an operator's verb: a variant in [`arguments::Verb`], a file in `verbs/`. To add a setting: a line in
-//! [`configuration::KEYS`], a field with its check in the concern's struct, then `UPDATE=1 cargo test -p seaway`.
+//! [`configuration::keys::KEYS`], a field with its check in the concern's struct, then `UPDATE=1 cargo test -p seaway`.
 
 mod arguments;
 mod configuration;

@@ -366,3 +366,10 @@ fn canonical(value: &Value) -> String {
         scalar => scalar.to_string(),
     }
 }
+
+/// Every chain that has entries.
+pub async fn list_chains(unit: &mut impl Unit) -> Result<Vec<Chain>, StoreError> {
+    let keys = fetch_all!(unit, (Uuid,), "SELECT DISTINCT chain AS value FROM audit_entries ORDER BY value").await?;
+    let chain = |key: Uuid| if key.is_nil() { Chain::Instance } else { Chain::Organization(domain::id::Id::from_uuid(key)) };
+    Ok(keys.into_iter().map(|key| chain(key.0)).collect())
+}

@@ -35,3 +35,13 @@ pub async fn insert_first(write: &mut Write, tenant: Uuid, wrapped: &[u8], maste
                 VALUES ($1, 1, $2, $3, 'current', $4) ON CONFLICT DO NOTHING";
     execute!(write, text, tenant, wrapped, master_key, now).await.map(|_| ())
 }
+
+/// True when any tenant has a key: there is something that only the right master key opens.
+pub async fn exists(unit: &mut impl Unit) -> Result<bool, StoreError> {
+    Ok(fetch_optional!(unit, (i64,), "SELECT version AS value FROM data_keys LIMIT 1").await?.is_some())
+}
+
+/// Every key of every tenant: one row per tenant and version.
+pub async fn list_all(unit: &mut impl Unit) -> Result<Vec<DataKeyRow>, StoreError> {
+    fetch_all!(unit, DataKeyRow, "SELECT {columns} FROM data_keys ORDER BY tenant, version").await
+}

@@ -6,12 +6,14 @@
 //!
 //! To add a program, add a variant to [`Program`].
 
+mod detached;
 mod folder_limit;
 mod invocation;
 mod program;
 mod run;
 mod secret_dir;
 
+pub use detached::{Detached, start_own_program};
 pub use folder_limit::{FolderLimit, FolderSize, measure};
 pub use invocation::{Finished, Invocation};
 pub use program::Program;

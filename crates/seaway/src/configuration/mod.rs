@@ -4,7 +4,7 @@
 mod database;
 mod http;
 pub mod ingress;
-mod keys;
+pub mod keys;
 mod mail;
 mod server;
 mod values;
@@ -17,7 +17,6 @@ use anyhow::Result;
 pub use database::DatabaseConfiguration;
 pub use http::HttpConfiguration;
 pub use ingress::IngressConfiguration;
-pub use keys::KEYS;
 pub use mail::MailConfiguration;
 pub use server::ServerConfiguration;
 pub use values::{Invalid, Values};

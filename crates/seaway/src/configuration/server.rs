@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use ipnet::IpNet;
+use deployer::network::firewall::FirewallMode;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{Invalid, Values};
 
 #[derive(Debug, Clone)]
 pub struct ServerConfiguration {
-    pub docker_host: String,
+    pub docker_socket: PathBuf,
+    pub firewall: FirewallMode,
+    pub address_range: Ipv4Net,
+    pub ranges_denied: Vec<IpNet>,
     pub builds_at_once: u32,
     pub deployments_at_once: usize,
     pub bind_allowed: Vec<PathBuf>,
@@ -20,10 +24,11 @@ pub struct ServerConfiguration {
 impl ServerConfiguration {
     pub fn of(values: &Values) -> Result<Self, Invalid> {
         let docker_host = values.text("docker_host").to_owned();
-        let known = ["unix://", "tcp://", "http://", "https://", "/"];
-        if !known.iter().any(|scheme| docker_host.starts_with(scheme)) {
-            return Err(values.invalid("docker_host", format!("{docker_host:?} is not unix:///PATH or tcp://HOST:PORT")));
+        let socket = docker_host.strip_prefix("unix://").unwrap_or(&docker_host);
+        if !socket.starts_with('/') {
+            return Err(values.invalid("docker_host", format!("{docker_host:?} is not unix:///PATH: the engine must be on this machine")));
         }
+        let docker_socket = PathBuf::from(socket);
         let builds_at_once: u32 = values.parse("builds_at_once", "a whole number")?;
         if !(1..=64).contains(&builds_at_once) {
             return Err(values.invalid("builds_at_once", "choose 1 to 64"));
@@ -42,7 +47,10 @@ impl ServerConfiguration {
             path => Some(std::fs::read_to_string(path).map_err(|error| values.invalid("egress_ca_file", format!("{path}: {error}")))?),
         };
         Ok(Self {
-            docker_host,
+            docker_socket,
+            firewall: values.one_of("firewall", &[("required", FirewallMode::Required), ("off", FirewallMode::Off)])?,
+            address_range: values.parse("address_range", "an IPv4 network, e.g. 10.213.0.0/16")?,
+            ranges_denied: values.list("ranges_denied", "a network, e.g. 10.0.0.0/8")?,
             builds_at_once,
             deployments_at_once,
             bind_allowed,

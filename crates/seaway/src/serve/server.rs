@@ -1,0 +1,64 @@
+//! The server side of this machine, as a function call.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use deployer::local::{LocalServer, LocalServerConfig};
+use domain::{Clock, Entropy};
+
+use crate::configuration::{self, Configuration};
+use crate::data_dir::DataDir;
+
+const INSTANCE_FILE: &str = "instance";
+
+/// Opens it. The engine need not be up.
+///
+/// # Errors
+/// The state folder cannot be used.
+pub fn start(
+    configuration: &Configuration,
+    data_dir: &DataDir,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Arc<LocalServer>> {
+    let state_dir = data_dir.folder("agent")?;
+    let instance = instance_id(&state_dir, entropy.as_ref()).context("the id of this instance cannot be stored")?;
+    let ingress_listen = configuration.ingress.local_address().context("the ingress has no address")?;
+    let ports = configuration.http.listen.iter().chain(&configuration.ingress.listen).map(|address| address.port());
+    let config = LocalServerConfig {
+        state_dir,
+        docker_socket: configuration.server.docker_socket.clone(),
+        instance,
+        ingress_socket: configuration::ingress::admin_socket(data_dir.path()),
+        ingress_listen,
+        firewall: configuration.server.firewall,
+        own_ports: ports.collect(),
+        ranges_denied: configuration.server.ranges_denied.clone(),
+        address_range: configuration.server.address_range,
+        bind_allowed: configuration.server.bind_allowed.clone(),
+    };
+    let server = LocalServer::new(config, Arc::clone(clock), Arc::clone(entropy)).context("the folder of the server side cannot be used")?;
+    Ok(Arc::new(server))
+}
+
+/// Random, made once: what carries another instance's id is never touched.
+pub fn instance_id(folder: &Path, entropy: &dyn Entropy) -> std::io::Result<String> {
+    let path = folder.join(INSTANCE_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() == 16 => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut random = [0u8; 8];
+    entropy.fill(&mut random);
+    let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let temporary = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(id.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, &path)?;
+    Ok(id)
+}

@@ -1,0 +1,54 @@
+//! What each verb of the command line does.
+
+mod audit;
+mod doctor;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::arguments::{Arguments, AuditVerb, Verb};
+use crate::configuration::Configuration;
+use crate::data_dir::DataDir;
+use crate::{logging, runtime, say, serve, store_open};
+
+/// # Errors
+/// What the person should read.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { mut settings, client, verb } = arguments;
+    let verb = match verb {
+        Verb::Client(verb) => return Ok(cli::run::<Arguments>(client, verb)),
+        Verb::Agent => bail!("`seaway agent` comes with support for several servers; on one machine `seaway serve` does its work"),
+        verb => verb,
+    };
+    if let Verb::Serve { without_ingress: true } = verb {
+        settings.set.push("ingress_managed=false".to_owned());
+    }
+    let configuration = Configuration::read(&settings)?;
+    let runtime = runtime::start()?;
+    let code = runtime.block_on(async {
+        match verb {
+            Verb::Serve { .. } => {
+                logging::start(&configuration.log)?;
+                serve::run(configuration).await?;
+            }
+            Verb::Ingress { detached } => {
+                logging::start(&configuration.log)?;
+                serve::run_ingress(configuration, detached).await?;
+            }
+            Verb::StopIngress => serve::stop_ingress(DataDir::open(&configuration.data_dir)?.path()).await?,
+            Verb::Migrate => {
+                DataDir::open(&configuration.data_dir)?;
+                store_open::open(&configuration.database).await?.close().await;
+                say::line(format!("the {} database is up to date", configuration.database.kind()));
+            }
+            Verb::Audit(AuditVerb::Verify) => return audit::verify(&configuration, client.json).await,
+            Verb::Doctor => return doctor::run(&configuration, client.json).await,
+            _ => bail!("this verb is not built yet"),
+        }
+        Ok(ExitCode::SUCCESS)
+    });
+    // Threads that still hash or compress must not delay the end.
+    runtime.shutdown_background();
+    code
+}
