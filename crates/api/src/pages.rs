@@ -21,6 +21,7 @@ pub fn register(configuration: &mut web::ServiceConfig, document: OpenApi) {
         .route("/api-docs/reference.css", web::get().to(|| asset("text/css; charset=utf-8", REFERENCE_STYLE)))
         .route("/problems/{code}", web::get().to(problem))
         .route("/health", web::get().to(health))
+        .route("/api/v1/health", web::get().to(health))
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().content_type("text/plain").body("live\n") }));
 }
 

@@ -36,7 +36,7 @@ use crate::{exec, reconcile, removal, replicas, rollout, run, sweep};
 const LOG_AGE_MAX: TimeDelta = TimeDelta::days(30);
 const LOG_PURGE_INTERVAL: Duration = Duration::from_secs(3600);
 /// Part of the disk above which the server says that it is not well.
-const DISK_USED_PERCENT_MAX: u64 = 85;
+const DISK_USED_PERCENT_MAX: u64 = 95;
 
 #[derive(Debug, Clone)]
 pub struct LocalServerConfig {

@@ -4,7 +4,6 @@
 //! Stop: accept no more → requests end → no more jobs, running ones end or are given back → server side → database.
 
 mod faults;
-mod handlers;
 mod ingress_process;
 mod server;
 mod starting;
@@ -74,14 +73,16 @@ async fn serve(configuration: Configuration, stop: Stop) -> Result<()> {
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         server: server.clone(),
+        mail: mail_transport(&configuration, &data_dir)?,
         config: control_config(&configuration, &data_dir),
+        faults: faults::from_environment()?,
     });
     if let Some(reason) = unlocked.sealed {
         tracing::error!("SEALED: {reason}");
         control.keys().seal_instance(reason);
     }
 
-    let runner = jobs::Runner::start(handlers::parts(&configuration, &control, &clock, &entropy, owner));
+    let runner = jobs::Runner::start(job_parts(&configuration, &control, &clock, &entropy, owner));
     page.close().await;
     let (http, addresses) = api::server::start(
         &api::server::ServerConfig {
@@ -141,7 +142,42 @@ fn owner(entropy: &dyn Entropy) -> String {
     format!("{host}:{}:{}", std::process::id(), random.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// The first start prints the way in.
-async fn greet(_control: &Control) {
-    say::remark("");
+fn job_parts(
+    configuration: &Configuration,
+    control: &Control,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+    owner: String,
+) -> jobs::Parts {
+    jobs::Parts {
+        store: control.store().clone(),
+        handlers: control::background::handlers(control),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        limits: jobs::Limits { deployments: configuration.server.deployments_at_once, ..jobs::Limits::default() },
+        owner,
+    }
+}
+
+fn mail_transport(configuration: &Configuration, data_dir: &DataDir) -> Result<Arc<dyn mail::Transport>> {
+    if let Some(smtp) = &configuration.mail.smtp {
+        let transport = mail::SmtpTransport::new(smtp.clone()).context("the setting smtp_url cannot be used")?;
+        return Ok(Arc::new(transport));
+    }
+    let folder = data_dir.join("outbox");
+    tracing::info!("SMTP is not configured (smtp_url): mails become files in {}", folder.display());
+    Ok(Arc::new(mail::OutboxFolder::new(&folder).context("the outbox folder cannot be made")?))
+}
+
+/// While nobody operates the instance, each start prints a new way in.
+async fn greet(control: &Control) {
+    match control.setup_link().await {
+        Ok(Some(link)) => say::remark(format!(
+            "\n  Nobody operates this instance yet. Open this link once to make the first account:\n\n    {}\n\n  \
+             (a new one: seaway setup-link)\n",
+            link.reveal()
+        )),
+        Ok(None) => {}
+        Err(error) => tracing::warn!("the set-up link could not be made: {error}"),
+    }
 }

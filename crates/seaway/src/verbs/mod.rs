@@ -2,6 +2,8 @@
 
 mod audit;
 mod doctor;
+mod offline;
+mod setup;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             Verb::Audit(AuditVerb::Verify) => return audit::verify(&configuration, client.json).await,
             Verb::Doctor => return doctor::run(&configuration, client.json).await,
+            Verb::SetupLink => setup::link(&configuration, client.json).await?,
             _ => bail!("this verb is not built yet"),
         }
         Ok(ExitCode::SUCCESS)
