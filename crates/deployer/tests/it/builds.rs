@@ -1,0 +1,226 @@
+//! Builds with a real engine. `tests/dockerd.sh` starts one and `tests/images/build.sh` makes `seaway-test/base`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use deployer::builder::{BuilderChoice, Workshop, WorkshopSettings};
+use deployer::egress::EgressPolicy;
+use deployer::output::KeptLines;
+use deployer::process::Runner;
+use deployer::protocol::{BuildOrder, Built, FetchSource, NoJournal};
+use domain::deployment::{Cause, Failure};
+use domain::id::{DeploymentId, ServiceId};
+use domain::service::{BuildLimits, Builder};
+use domain::{Secret, SystemClock, SystemEntropy};
+use tokio_util::sync::CancellationToken;
+
+const SOCKET: &str = "/var/run/docker.sock";
+
+struct Bench {
+    docker: Docker,
+    folder: tempfile::TempDir,
+    lines: Arc<KeptLines>,
+    choice: BuilderChoice,
+}
+
+impl Bench {
+    async fn new(choice: BuilderChoice) -> Self {
+        let docker = Docker::connect_with_unix(SOCKET, 120, bollard::API_DEFAULT_VERSION).unwrap().negotiate_version().await.expect("a Docker engine runs (tests/dockerd.sh)");
+        docker.inspect_image("seaway-test/base").await.expect("the test images are built (tests/images/build.sh)");
+        Self { docker, folder: tempfile::tempdir().unwrap(), lines: Arc::default(), choice }
+    }
+
+    fn workshop(&self) -> Workshop {
+        let settings = WorkshopSettings {
+            instance: "test".into(),
+            work_dir: self.folder.path().join("work"),
+            secret_dir: "/dev/shm/seaway-test-build".into(),
+            engine_socket: SOCKET.into(),
+            egress: EgressPolicy::default(),
+            fileserver: None,
+            frontends: Vec::new(),
+            builder: self.choice,
+        };
+        Workshop::new(self.docker.clone(), Runner::new(), settings)
+    }
+
+    /// An order whose source is an archive of the files.
+    fn order(&self, files: &[(&str, &str)]) -> BuildOrder {
+        let operation = DeploymentId::new(&SystemClock, &SystemEntropy);
+        let path = self.folder.path().join(format!("{operation}.tar"));
+        let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());
+        for (name, text) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        archive.finish().unwrap();
+        BuildOrder {
+            operation,
+            service: ServiceId::new(&SystemClock, &SystemEntropy),
+            tenant: "org_test".into(),
+            source: FetchSource::Archive { path, digest: String::new() },
+            root: None,
+            builder: Builder::default(),
+            secrets: BTreeMap::new(),
+            limits: BuildLimits { timeout_seconds: 120, ..BuildLimits::default() },
+            cache: true,
+            masks: Vec::new(),
+        }
+    }
+
+    async fn build(&self, order: BuildOrder) -> Result<Built, Failure> {
+        self.workshop().build(order, &NoJournal, &*self.lines, CancellationToken::new()).await
+    }
+
+    async fn remove(&self, image: &str) {
+        self.docker.remove_image(image, None::<bollard::query_parameters::RemoveImageOptions>, None).await.unwrap();
+    }
+
+    fn log(&self) -> String {
+        self.lines.lines().join("\n")
+    }
+}
+
+fn dockerfile(secrets: &[&str]) -> Builder {
+    match Builder::default() {
+        Builder::Dockerfile { path, context, target, arguments, .. } => {
+            Builder::Dockerfile { path, context, target, arguments, secrets: secrets.iter().map(|name| (*name).to_owned()).collect() }
+        }
+        other => other,
+    }
+}
+
+async fn builds_and_repeats(choice: BuilderChoice) {
+    let bench = Bench::new(choice).await;
+    let text = "FROM seaway-test/base\nARG WHO=nobody\nCOPY . /app\nRUN echo hello-$WHO && ls /app\nEXPOSE 8080\nCMD [\"true\"]\n";
+    let mut order = bench.order(&[("Dockerfile", text), ("a.txt", "x"), ("node_modules/big", "x"), (".dockerignore", "node_modules\n")]);
+    order.builder = Builder::Dockerfile { path: "Dockerfile".into(), context: ".".into(), target: None, arguments: BTreeMap::from([("WHO".into(), "ada".into())]), secrets: vec![] };
+    let again = BuildOrder { operation: order.operation, service: order.service, builder: order.builder.clone(), ..bench.order(&[("x", "not looked at")]) };
+    let built = bench.build(order).await.unwrap();
+    let log = bench.log();
+    assert!(log.contains("hello-ada") && log.contains("a.txt") && !log.contains("node_modules"), "{log}");
+    assert_eq!(built.exposed_ports, vec![8080]);
+    assert!(built.size_bytes > 0);
+    assert_eq!(bench.build(again).await.unwrap().image, built.image);
+    let labels = bench.docker.inspect_image(&built.image).await.unwrap().config.unwrap().labels.unwrap();
+    assert_eq!((labels["seaway.instance"].as_str(), labels["seaway.tenant"].as_str()), ("test", "org_test"));
+    bench.remove(&built.image).await;
+    assert_eq!(std::fs::read_dir(bench.folder.path().join("work")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buildkit_builds_and_repeats() {
+    builds_and_repeats(BuilderChoice::Auto).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_classic_builder_builds_and_repeats() {
+    builds_and_repeats(BuilderChoice::Classic).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_secret_is_there_for_its_step_and_nowhere_else() {
+    let bench = Bench::new(BuilderChoice::Auto).await;
+    let secret = format!("canary-{}", DeploymentId::new(&SystemClock, &SystemEntropy));
+    let text = "FROM seaway-test/base\nRUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && test $(wc -c < /run/secrets/TOKEN) -gt 10 && base64 /run/secrets/TOKEN\n";
+    let mut order = bench.order(&[("Dockerfile", text)]);
+    order.builder = dockerfile(&["TOKEN"]);
+    order.secrets = BTreeMap::from([("TOKEN".into(), Secret::new(secret.clone()))]);
+    let built = bench.build(order).await.unwrap();
+    assert!(bench.log().contains("[masked]"), "{}", bench.log());
+    assert!(!bench.log().contains(&secret), "{}", bench.log());
+    let history = format!("{:?}{:?}", bench.docker.image_history(&built.image).await.unwrap(), bench.docker.inspect_image(&built.image).await.unwrap());
+    assert!(!history.contains(&secret));
+    bench.remove(&built.image).await;
+    let classic = Bench::new(BuilderChoice::Classic).await;
+    let mut order = classic.order(&[("Dockerfile", text)]);
+    order.builder = dockerfile(&["TOKEN"]);
+    order.secrets = BTreeMap::from([("TOKEN".into(), Secret::new(secret))]);
+    assert!(classic.build(order).await.unwrap_err().message.contains("need BuildKit"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_dockerfiles_have_clear_failures() {
+    for choice in [BuilderChoice::Auto, BuilderChoice::Classic] {
+        let bench = Bench::new(choice).await;
+        let cases: &[(&str, &str, Cause, &str)] = &[
+            ("Other", "FROM x", Cause::Build, "There are: Other"),
+            ("Dockerfile", "FROM seaway-test/base\nFORM x\n", Cause::Build, "line 2"),
+            ("Dockerfile", " \n", Cause::Build, "empty"),
+            ("Dockerfile", "FROM seaway-test/base\nRUN echo last words && exit 3\n", Cause::Build, "exit code 3"),
+            ("Dockerfile", "# syntax=evil/frontend:1\nFROM seaway-test/base\n", Cause::Build, "frontend"),
+            ("Dockerfile", "FROM seaway-test/base\nCOPY ../../etc/passwd /x\nCOPY missing /y\n", Cause::Build, ""),
+        ];
+        for (name, text, cause, message) in cases {
+            let failure = bench.build(bench.order(&[(name, text), ("z/file", "x")])).await.unwrap_err();
+            assert_eq!(failure.cause, *cause, "{choice:?} {failure:?}");
+            assert!(failure.message.contains(message), "{choice:?} {text}: {failure:?}");
+            if text.contains("last words") {
+                assert!(failure.log_tail.iter().any(|line| line.contains("last words")), "{failure:?}");
+                assert_eq!(failure.exit_code, Some(3));
+            }
+        }
+        let failure = bench.build(bench.order(&[("Dockerfile", "FROM seaway-test/no-such-image:1\n")])).await.unwrap_err();
+        assert_eq!(failure.cause, Cause::Image, "{choice:?} {failure:?}");
+        let mut order = bench.order(&[("Dockerfile", "FROM scratch\n")]);
+        order.builder = Builder::Dockerfile { path: "../../etc/passwd".into(), context: ".".into(), target: None, arguments: BTreeMap::new(), secrets: vec![] };
+        assert_eq!(bench.build(order).await.unwrap_err().cause, Cause::Source);
+    }
+}
+
+fn running(marker: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(marker) && line.contains("sleep")
+        })
+    })
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_and_time_out_stop_the_step() {
+    for (number, choice) in [BuilderChoice::Auto, BuilderChoice::Classic].into_iter().enumerate() {
+        let bench = Bench::new(choice).await;
+        let seconds = 4_000 + number + std::process::id() as usize % 1000 * 10;
+        let marker = format!("sleep {seconds}");
+        let text = format!("FROM seaway-test/base\nRUN sleep {seconds}\n");
+        let cancel = CancellationToken::new();
+        let (workshop, lines, token, order) = (bench.workshop(), bench.lines.clone(), cancel.clone(), bench.order(&[("Dockerfile", &text)]));
+        let task = tokio::spawn(async move { workshop.build(order, &NoJournal, &*lines, token).await });
+        until("the step runs", || running(&marker)).await;
+        cancel.cancel();
+        assert!(task.await.unwrap().unwrap_err().message.contains("canceled"));
+        until("the step is gone after the cancel", || !running(&marker)).await;
+        let mut order = bench.order(&[("Dockerfile", &text)]);
+        order.limits.timeout_seconds = 3;
+        assert_eq!(bench.build(order).await.unwrap_err().cause, Cause::BuildTimeout);
+        until("the step is gone after the time-out", || !running(&marker)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_eats_memory_is_stopped() {
+    for choice in [BuilderChoice::Auto, BuilderChoice::Classic] {
+        let bench = Bench::new(choice).await;
+        // `tail` keeps a line that does not end: a gigabyte, of which the limit allows a part. Without a limit it succeeds.
+        let mut order = bench.order(&[("Dockerfile", "FROM seaway-test/base\nRUN head -c 1000000000 /dev/zero | tail > /dev/null\n")]);
+        order.builder = dockerfile(&[]);
+        order.cache = false;
+        order.limits.memory_bytes = 64 * 1024 * 1024;
+        let failure = bench.build(order).await.unwrap_err();
+        assert_eq!(failure.cause, Cause::OutOfMemory, "{choice:?} {failure:?}");
+        assert!(failure.message.contains("64 MiB"), "{failure:?}");
+    }
+}
