@@ -251,7 +251,6 @@ fn finished(builder: hyper::http::response::Builder, body: Body) -> Response<Bod
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -86,8 +86,24 @@ fn apply(group: &Path, limits: &BuildLimits) -> bool {
         std::fs::write(Path::new("/sys/fs/cgroup").join(controller).join(GROUP).join(name).join(file), value).is_ok()
     };
     let memory_set = set("memory", "memory.limit_in_bytes", memory.clone());
+    if !memory_set {
+        kill_beyond(group, limits.memory_bytes);
+    }
     // Without swap accounting the file does not exist.
     let swap_set = set("memory", "memory.memsw.limit_in_bytes", memory) || !group.join("memory.memsw.limit_in_bytes").exists();
     let processor_set = set("cpu", "cpu.cfs_period_us", PERIOD_US.to_string()) && set("cpu", "cpu.cfs_quota_us", quota.to_string());
     memory_set && swap_set && processor_set && set("pids", "pids.max", PIDS_MAX.to_string())
+}
+
+/// Version 1 refuses a limit below what is in use already; a step that is beyond it ends as the limit would have ended it.
+fn kill_beyond(group: &Path, memory_bytes: u64) {
+    let used = std::fs::read_to_string(group.join("memory.usage_in_bytes")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    if used.is_none_or(|used| used <= memory_bytes) {
+        return;
+    }
+    let processes = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    for process in processes.lines().filter_map(|line| line.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+        // It may have ended meanwhile.
+        let _gone = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+    }
 }

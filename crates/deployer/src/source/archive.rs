@@ -37,10 +37,10 @@ pub async fn fetch(context: &SourceContext<'_>, archive: &Path, digest: &str) ->
         limits: context.limits.clone(),
         cancel: context.cancel.clone(),
     };
-    tokio::task::spawn_blocking(move || job.run())
+    let id = tokio::task::spawn_blocking(move || job.run())
         .await
         .map_err(|error| Failure::new(Cause::Internal, Step::Fetch, format!("Unpacking ended: {error}."), "Deploy again."))??;
-    Ok(Fetched { folder, revision: Revision { id: digest.trim_start_matches("sha256:").to_owned(), subject: None, author: None, date: None } })
+    Ok(Fetched { folder, revision: Revision { id, subject: None, author: None, date: None } })
 }
 
 struct Unpack {
@@ -53,10 +53,12 @@ struct Unpack {
 }
 
 impl Unpack {
-    fn run(&self) -> Result<(), Failure> {
+    /// Answers the archive's SHA-256.
+    fn run(&self) -> Result<String, Failure> {
         let unreadable = |error: io::Error| disk_failure(&error, "read the uploaded archive");
         let mut file = File::open(&self.archive).map_err(unreadable)?;
-        if !self.digest.is_empty() && sha256(&mut file).map_err(unreadable)? != self.digest {
+        let digest = sha256(&mut file).map_err(unreadable)?;
+        if !self.digest.is_empty() && digest != self.digest {
             return Err(source_failure("The uploaded archive has changed since it was uploaded.", "Upload it again."));
         }
         let mut head = [0u8; 4];
@@ -73,7 +75,8 @@ impl Unpack {
         target.finish()?;
         let root = single_folder(&unpacked).map_err(|error| disk_failure(&error, "unpack the archive"))?;
         std::fs::rename(root, self.folder.join(TREE)).map_err(|error| disk_failure(&error, "unpack the archive"))?;
-        tree::check(&self.folder.join(TREE), &self.limits)
+        tree::check(&self.folder.join(TREE), &self.limits)?;
+        Ok(digest)
     }
 }
 

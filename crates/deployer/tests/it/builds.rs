@@ -39,7 +39,7 @@ impl Bench {
             secret_dir: "/dev/shm/seaway-test-build".into(),
             engine_socket: SOCKET.into(),
             egress: EgressPolicy::default(),
-            fileserver: None,
+            fileserver: Some(fileserver()),
             frontends: Vec::new(),
             builder: self.choice,
         };
@@ -96,8 +96,10 @@ fn dockerfile(secrets: &[&str]) -> Builder {
 
 async fn builds_and_repeats(choice: BuilderChoice) {
     let bench = Bench::new(choice).await;
+    // A mark of its own, so that no step is answered from the cache of an earlier run.
+    let mark = DeploymentId::new(&SystemClock, &SystemEntropy).to_string();
     let text = "FROM seaway-test/base\nARG WHO=nobody\nCOPY . /app\nRUN echo hello-$WHO && ls /app\nEXPOSE 8080\nCMD [\"true\"]\n";
-    let mut order = bench.order(&[("Dockerfile", text), ("a.txt", "x"), ("node_modules/big", "x"), (".dockerignore", "node_modules\n")]);
+    let mut order = bench.order(&[("Dockerfile", text), ("a.txt", &mark), ("node_modules/big", "x"), (".dockerignore", "node_modules\n")]);
     order.builder = Builder::Dockerfile { path: "Dockerfile".into(), context: ".".into(), target: None, arguments: BTreeMap::from([("WHO".into(), "ada".into())]), secrets: vec![] };
     let again = BuildOrder { operation: order.operation, service: order.service, builder: order.builder.clone(), ..bench.order(&[("x", "not looked at")]) };
     let built = bench.build(order).await.unwrap();
@@ -126,7 +128,7 @@ async fn the_classic_builder_builds_and_repeats() {
 async fn a_build_secret_is_there_for_its_step_and_nowhere_else() {
     let bench = Bench::new(BuilderChoice::Auto).await;
     let secret = format!("canary-{}", DeploymentId::new(&SystemClock, &SystemEntropy));
-    let text = "FROM seaway-test/base\nRUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && test $(wc -c < /run/secrets/TOKEN) -gt 10 && base64 /run/secrets/TOKEN\n";
+    let text = &format!("FROM seaway-test/base\nENV MARK={}\nRUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && test $(wc -c < /run/secrets/TOKEN) -gt 10 && base64 /run/secrets/TOKEN\n", DeploymentId::new(&SystemClock, &SystemEntropy));
     let mut order = bench.order(&[("Dockerfile", text)]);
     order.builder = dockerfile(&["TOKEN"]);
     order.secrets = BTreeMap::from([("TOKEN".into(), Secret::new(secret.clone()))]);
@@ -219,8 +221,91 @@ async fn a_step_that_eats_memory_is_stopped() {
         order.builder = dockerfile(&[]);
         order.cache = false;
         order.limits.memory_bytes = 64 * 1024 * 1024;
-        let failure = bench.build(order).await.unwrap_err();
+        let failure = bench.build(order).await.expect_err(&format!("{choice:?} lets it"));
         assert_eq!(failure.cause, Cause::OutOfMemory, "{choice:?} {failure:?}");
         assert!(failure.message.contains("64 MiB"), "{failure:?}");
     }
+}
+
+/// The statically linked file server: from `SEAWAY_FILESERVER`, else built here once.
+fn fileserver() -> std::path::PathBuf {
+    static BUILT: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    BUILT.get_or_init(|| {
+        if let Some(path) = std::env::var_os("SEAWAY_FILESERVER") {
+            return path.into();
+        }
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("fileserver");
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--offline", "--package", "fileserver", "--target", "x86_64-unknown-linux-gnu", "--target-dir"])
+            .arg(&target)
+            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .current_dir(workspace)
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the file server cannot be built");
+        target.join("x86_64-unknown-linux-gnu/debug/seaway-fileserver")
+    })
+    .clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_site_is_served_without_a_base_image() {
+    let bench = Bench::new(BuilderChoice::Auto).await;
+    let mut order = bench.order(&[("public/index.html", "<h1>home</h1>"), ("public/app.js", "1"), ("secret.txt", "not published")]);
+    order.builder = Builder::Static { folder: "public".into(), single_page: true };
+    let built = bench.build(order).await.unwrap();
+    assert_eq!((built.builder.as_str(), built.exposed_ports.as_slice()), ("static", [3000].as_slice()));
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new("/usr/bin/docker").args(["-H", "unix:///var/run/docker.sock"]).args(arguments).output().expect("the docker client is installed");
+        assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let container = run(&["run", "--detach", "--read-only", "--cap-drop=ALL", "--env", "PORT=8123", &built.image]);
+    let address = run(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &container]);
+    let url = format!("http://{address}:8123");
+    let policy = EgressPolicy { allow: vec!["172.16.0.0/12".parse().unwrap(), "192.168.0.0/16".parse().unwrap()], plain_http: true, ..EgressPolicy::default() };
+    let client = policy.client(&url.parse().unwrap(), Duration::from_secs(5)).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    let home = loop {
+        match client.get(&url).send().await {
+            Ok(answer) => break answer.text().await.unwrap(),
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(home, "<h1>home</h1>");
+    assert_eq!(client.get(format!("{url}/a/route")).send().await.unwrap().text().await.unwrap(), home);
+    let secret = client.get(format!("{url}/secret.txt")).send().await.unwrap().text().await.unwrap();
+    assert!(!secret.contains("not published"));
+    // It ends at once at SIGTERM although it is process 1.
+    let started = Instant::now();
+    run(&["stop", "--time", "30", &container]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(run(&["inspect", "--format", "{{.State.ExitCode}}", &container]), "0");
+    run(&["rm", &container]);
+    bench.remove(&built.image).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_do_not_share_the_cache() {
+    let bench = Bench::new(BuilderChoice::Auto).await;
+    let mark = DeploymentId::new(&SystemClock, &SystemEntropy);
+    // Prints what the step before it in the same cache mount has left, then leaves something.
+    let text = format!("FROM seaway-test/base\nRUN --mount=type=cache,target=/cache,id={mark} echo found-$(ls /cache)- && touch /cache/left && echo {mark} > /made\n");
+    let tries = [("org_a", "found--"), ("org_a", "CACHED"), ("org_b", "found--"), ("org_a", "CACHED")];
+    for (tenant, expected) in tries {
+        let mut order = bench.order(&[("Dockerfile", &text)]);
+        order.tenant = tenant.into();
+        let before = bench.lines.lines().len();
+        let built = bench.build(order).await.unwrap();
+        let log = bench.lines.lines()[before..].join("\n");
+        assert!(log.contains(expected), "{tenant}: {log}");
+        bench.remove(&format!("seaway/{}", built_tag(&bench, &built).await)).await;
+    }
+}
+
+async fn built_tag(bench: &Bench, built: &Built) -> String {
+    let tags = bench.docker.inspect_image(&built.image).await.unwrap().repo_tags.unwrap();
+    tags.last().unwrap().strip_prefix("seaway/").unwrap().to_owned()
 }
