@@ -58,11 +58,11 @@ pub fn frontend(text: &str) -> Option<String> {
         if line.starts_with("#!") {
             continue;
         }
-        let Some(comment) = line.strip_prefix('#').or_else(|| line.strip_prefix("//")) else { return None };
-        if let Some((key, value)) = comment.split_once('=') {
-            if key.trim().eq_ignore_ascii_case("syntax") {
-                return Some(value.trim().to_owned());
-            }
+        let comment = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
+        if let Some((key, value)) = comment.split_once('=')
+            && key.trim().eq_ignore_ascii_case("syntax")
+        {
+            return Some(value.trim().to_owned());
         }
     }
     None

@@ -92,7 +92,6 @@ fn holds_v6(network: [u16; 8], prefix: u8, address: Ipv6Addr) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

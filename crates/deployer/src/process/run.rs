@@ -229,7 +229,6 @@ async fn watch(limit: Option<FolderLimit>) -> FolderSize {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -107,7 +107,6 @@ pub fn resolve_beneath(root: &Path, path: &Path) -> io::Result<(PathBuf, FileTyp
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::os::unix::fs::symlink;
 
