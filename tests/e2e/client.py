@@ -96,13 +96,13 @@ class Client:
     # --- accounts ---
 
     def set_up(self, token, email, password, name, organization):
-        return self.post("/instance/setup", {"token": token, "email": email, "password": password, "name": name, "organization_name": organization})
+        return self.post("/setup", {"token": token, "email": email, "password": password, "name": name, "organization_name": organization})
 
     def sign_up(self, email, password, name, **more):
         return self.post("/sign-up", {"email": email, "password": password, "name": name} | more)
 
     def verify_email(self, email, code):
-        return self.post("/verify-email", {"email": email, "code": code})
+        return self.post("/email-verifications", {"email": email, "code": code})
 
     def log_in(self, email, password):
         return self.post("/log-in", {"email": email, "password": password})

@@ -63,6 +63,8 @@ class World:
         visitor.set_up(self.seaway.setup_token(), OWNER, PASSWORD, "Olga Owner", "First Light")
         if not visitor.cookie:
             visitor.log_in(OWNER, PASSWORD)
+        # The instance's own settings are changed in a browser's session, not with a token.
+        self.session = visitor
         self.owner = self.token_of(visitor)
         self.organization = self.owner.get("/organizations")["data"][0]["id"]
         self.project = self.owner.create_project(self.organization, "shop")
