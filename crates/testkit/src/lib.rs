@@ -5,3 +5,13 @@
 
 pub mod databases;
 pub mod postgres;
+
+#[cfg(feature = "server")]
+pub mod mailbox;
+#[cfg(feature = "server")]
+pub mod scripted;
+#[cfg(feature = "server")]
+pub mod server;
+
+#[cfg(feature = "server")]
+pub use server::{As, Backend, PASSWORD, Person, Reply, TestServer};
