@@ -1,10 +1,12 @@
 //! Pages besides the API: the reference of the API, the problem pages, health.
 
 use actix_web::{HttpResponse, web};
-use contract::{Code, Problem};
+use contract::Code;
+use domain::id::RequestId;
 use utoipa::openapi::OpenApi;
 
 use crate::gate::Gate;
+use crate::problem::ApiError;
 
 const REFERENCE_HTML: &str = include_str!("../assets/reference.html");
 const REFERENCE_SCRIPT: &str = include_str!("../assets/reference.js");
@@ -33,10 +35,10 @@ async fn asset(kind: &'static str, text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type(kind).insert_header(("cache-control", "no-cache")).body(text)
 }
 
-async fn problem(path: web::Path<String>) -> HttpResponse {
+async fn problem(gate: web::Data<Gate>, path: web::Path<String>) -> HttpResponse {
     match Code::ALL.iter().find(|code| code.text() == path.as_str()) {
         Some(code) => HttpResponse::Ok().content_type("text/markdown; charset=utf-8").body(page_of(*code)),
-        None => HttpResponse::NotFound().content_type("text/plain").body("There is no problem code of this name.\n"),
+        None => absent(&gate, "There is no problem code of this name. The codes are listed in the reference at /api-docs."),
     }
 }
 
@@ -55,7 +57,11 @@ async fn health(gate: web::Data<Gate>) -> HttpResponse {
 }
 
 /// The answer to an address that no route knows.
-pub async fn not_found() -> HttpResponse {
-    let problem: Problem = crate::problem::ApiError::new(Code::NotFound, "There is nothing at this address. The reference is at /api-docs.").document("none");
-    HttpResponse::NotFound().content_type("application/problem+json").json(problem)
+pub async fn not_found(gate: web::Data<Gate>) -> HttpResponse {
+    absent(&gate, "There is nothing at this address. The reference is at /api-docs.")
+}
+
+fn absent(gate: &Gate, detail: &str) -> HttpResponse {
+    let id = RequestId::new(gate.control.clock(), gate.control.entropy());
+    ApiError::new(Code::NotFound, detail).response(&id.to_string())
 }

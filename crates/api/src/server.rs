@@ -47,6 +47,7 @@ pub fn start(config: &ServerConfig, control: Control) -> anyhow::Result<(Server,
     let mut server = HttpServer::new(move || {
         App::new()
             .wrap(Condition::new(compress, Compress::default()))
+            .wrap(from_fn(crate::headers::on_every_answer))
             .app_data(gate_data.clone())
             .app_data(web::Data::new(gate_data.control.clone()))
             .configure(|configuration| register(configuration, &endpoints))
