@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::deployment::Failure;
+use domain::deployment::{Failure, Step};
 use domain::id::ServiceId;
 use domain::{Clock, Entropy};
 use futures_util::stream::BoxStream;
@@ -18,15 +18,19 @@ use ingress::IngressClient;
 use ipnet::{IpNet, Ipv4Net};
 use tokio_util::sync::CancellationToken;
 
+use crate::builder::{BuilderChoice, Workshop, WorkshopSettings};
+use crate::egress::EgressPolicy;
 use crate::engine::Engine;
-use crate::logs::{LogLimits, LogStore, failure as log_failure};
+use crate::engine::failure::failure as engine_failure;
+use crate::logs::{LogLimits, LogStore, NewLine, failure as log_failure};
 use crate::network::Networks;
 use crate::network::firewall::{Firewall, FirewallMode};
 use crate::network::rules::RuleSettings;
 use crate::parts::{Parts, fingerprint_key};
-use crate::process::Runner;
+use crate::output::LineSink;
+use crate::process::{Runner, SecretDir};
 use crate::protocol::{
-    Applied, ApplyOrder, BuildOrder, Built, ExecOrder, ExecSession, Intended, Journal, LogEvent, LogPage, LogQuery, LogStream,
+    Applied, ApplyOrder, BuildOrder, Built, ExecOrder, ExecSession, Intended, Journal, LogChannel, LogEvent, LogPage, LogQuery, LogStream,
     PartHealth, Removal, RemovalReport, ReplicaStatus, RunEnd, RunOrder, Server, ServerHealth, SweepMode, SweepReport,
 };
 use crate::state::States;
@@ -59,6 +63,14 @@ pub struct LocalServerConfig {
     pub address_range: Ipv4Net,
     /// Folders below which services may mount parts of the server.
     pub bind_allowed: Vec<PathBuf>,
+    /// Where sources and images may come from.
+    pub egress: EgressPolicy,
+    /// Folder for credentials while they are used; on a memory-backed file system.
+    pub secret_dir: PathBuf,
+    /// The program that serves static sites; beside the running program when `None`.
+    pub fileserver: Option<PathBuf>,
+    /// Dockerfile frontends that are allowed, pinned by digest.
+    pub frontends: Vec<String>,
 }
 
 pub struct LocalServer {
@@ -75,6 +87,21 @@ impl LocalServer {
         let (states, damaged) = States::open(config.state_dir.join("services"))?;
         for reason in damaged {
             tracing::error!("the record of a service is damaged and was put aside; deploy it again: {reason}");
+        }
+        let workshop = WorkshopSettings {
+            instance: config.instance.clone(),
+            work_dir: config.state_dir.join("work"),
+            secret_dir: config.secret_dir,
+            engine_socket: config.docker_socket.clone(),
+            egress: config.egress,
+            fileserver: config.fileserver,
+            frontends: config.frontends,
+            builder: BuilderChoice::Auto,
+        };
+        // What a killed agent left of its builds: sources and credentials.
+        for folder in [&workshop.work_dir, &workshop.secret_dir] {
+            std::fs::create_dir_all(folder)?;
+            SecretDir::sweep(folder)?;
         }
         let engine = Arc::new(Engine::new(config.docker_socket, config.instance));
         let runner = Runner::new();
@@ -94,6 +121,7 @@ impl LocalServer {
             logs: Arc::new(logs),
             runner,
             bind_allowed: config.bind_allowed,
+            workshop,
             locks: Default::default(),
             routed: Default::default(),
             followed: Default::default(),
@@ -132,7 +160,7 @@ async fn keep_logs_young(parts: Arc<Parts>) {
 #[async_trait]
 impl Server for LocalServer {
     async fn build(&self, order: BuildOrder, journal: &dyn Journal, cancel: CancellationToken) -> Result<Built, Failure> {
-        build(&self.parts, order, journal, cancel).await
+        Box::pin(build(&self.parts, order, journal, cancel)).await
     }
 
     async fn apply(&self, order: ApplyOrder, journal: &dyn Journal, cancel: CancellationToken) -> Result<Applied, Failure> {
@@ -222,12 +250,27 @@ fn disk(folder: &std::path::Path) -> Result<String, String> {
     if used < DISK_USED_PERCENT_MAX { Ok(text) } else { Err(text) }
 }
 
-/// Until the builder is here.
-async fn build(_parts: &Parts, _order: BuildOrder, _journal: &dyn Journal, _cancel: CancellationToken) -> Result<Built, Failure> {
-    Err(Failure::new(
-        domain::deployment::Cause::Internal,
-        domain::deployment::Step::Build,
-        "This server cannot build yet.",
-        "Deploy a finished image.",
-    ))
+/// Lines of a build on their way into the deployment's stream.
+struct DeploymentLog {
+    parts: Arc<Parts>,
+    stream: LogStream,
+}
+
+#[async_trait]
+impl LineSink for DeploymentLog {
+    async fn line(&self, channel: LogChannel, origin: &str, text: &str) {
+        let line = NewLine { at: None, channel, origin: origin.to_owned(), text: text.to_owned(), container: String::new() };
+        if let Err(error) = self.parts.logs.append(self.stream, vec![line]) {
+            tracing::warn!("a line of a build could not be stored: {error}");
+        }
+    }
+}
+
+async fn build(parts: &Arc<Parts>, order: BuildOrder, journal: &dyn Journal, cancel: CancellationToken) -> Result<Built, Failure> {
+    // A build runs a tenant's commands: it needs the rules as much as a container does.
+    parts.firewall.ensure().await?;
+    let docker = parts.engine.docker().await.map_err(|error| engine_failure(Step::Build, "reach the Docker engine", &error))?;
+    let workshop = Workshop::new(docker, parts.runner.clone(), parts.workshop.clone());
+    let sink = DeploymentLog { parts: Arc::clone(parts), stream: LogStream::Deployment(order.operation) };
+    workshop.build(order, journal, &sink, cancel).await
 }

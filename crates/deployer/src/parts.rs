@@ -41,6 +41,7 @@ pub struct Parts {
     pub runner: Runner,
     pub bind_allowed: Vec<PathBuf>,
     pub fingerprint_key: Vec<u8>,
+    pub workshop: crate::builder::WorkshopSettings,
     /// One change at a time per service.
     pub locks: Mutex<HashMap<ServiceId, Arc<tokio::sync::Mutex<()>>>>,
     /// What the ingress acknowledged last.
@@ -66,6 +67,8 @@ impl Parts {
             instance: self.engine.instance().to_owned(),
             gpu_runtime: facts.gpu_runtime,
             cpus: facts.cpus,
+            // The engine's limit cannot be asked for; on one machine it is that of the services, ours too.
+            nofile_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
             bind_allowed: self.bind_allowed.clone(),
             fingerprint_key: self.fingerprint_key.clone(),
         })

@@ -110,6 +110,8 @@ impl Collector {
             options = options.since(i32::try_from(last.timestamp()).unwrap_or(0));
         }
         let mut output = docker.logs(&followed.container, Some(options.build())).boxed();
+        // The store keeps microseconds, the engine nanoseconds.
+        let mut resume_us = last.filter(|_| !only_new).map(|last| last.timestamp_micros());
         let mut batch: Vec<NewLine> = Vec::new();
         let mut flush_at: Option<Instant> = None;
         let ended = loop {
@@ -138,9 +140,10 @@ impl Collector {
                 continue;
             }
             let Some(line) = line(followed, short, &part) else { continue };
-            if last.zip(line.at).is_some_and(|(last, at)| at <= last && !only_new) {
+            if resume_us.zip(line.at).is_some_and(|(resume, at)| at.timestamp_micros() <= resume) {
                 continue;
             }
+            resume_us = None;
             *last = line.at.or(*last);
             batch.push(line);
             if batch.len() >= BATCH_LINES {

@@ -105,6 +105,8 @@ pub struct HostFacts {
     /// The server has the runtime for GPUs.
     pub gpu_runtime: bool,
     pub cpus: u64,
+    /// Open files that a container may have at most on this server. The engine cannot raise its own hard limit.
+    pub nofile_max: Option<u64>,
     /// Folders below which the operator allows bind mounts. Empty: none.
     pub bind_allowed: Vec<PathBuf>,
     /// Key of the fingerprints: they stand in labels and must not let anybody test guesses of a variable's value.
@@ -197,7 +199,7 @@ fn host_config(wanted: &Wanted<'_>) -> Result<HostConfig, Refused> {
     let memory = signed(process.limits.memory_bytes);
     // The engine refuses more cores than the server has; a limit above that limits nothing.
     let cpu_millis = process.limits.cpu_millis.min(host.cpus.max(1) * 1000);
-    let nofile = engine.nofile.map_or(NOFILE_DEFAULT, signed);
+    let nofile = engine.nofile.map_or(NOFILE_DEFAULT, signed).min(host.nofile_max.map_or(i64::MAX, signed));
     let (mounts, mut tmpfs) = mounts::approve(&desired.mounts, sources, host)?;
     if desired.read_only_root {
         tmpfs

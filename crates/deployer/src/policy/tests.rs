@@ -138,6 +138,13 @@ fn cpu_limit_above_the_servers_cores_is_the_servers_cores() {
 }
 
 #[test]
+fn open_files_stay_below_what_the_server_can_give() {
+    let host = HostFacts { nofile_max: Some(4096), ..host() };
+    let spec = with(&desired(), &process(), &host, &MountSources::default()).unwrap();
+    assert_eq!(spec.body().host_config.as_ref().unwrap().ulimits.as_ref().unwrap()[0].hard, Some(4096));
+}
+
+#[test]
 fn settings_beyond_the_lists_are_refused_by_name() {
     let field = refused_field(|desired| desired.engine.capabilities = vec!["CHOWN".into(), "SYS_ADMIN".into()]);
     assert_eq!(field, "engine.capabilities[1]");

@@ -81,9 +81,10 @@ async fn probe_until(
     let mut in_a_row = 0;
     let mut mismatch: Option<(Verdict, Instant)> = None;
     let mut mismatch_checked = Instant::now();
+    let mut last = String::new();
     loop {
         let limit = timeout.min(deadline.saturating_duration_since(Instant::now())).max(Duration::from_millis(1));
-        let last = match tokio::time::timeout(limit, probe(engine, candidate, check)).await {
+        last = match tokio::time::timeout(limit, probe(engine, candidate, check)).await {
             Ok(Ok(())) => {
                 in_a_row += 1;
                 if in_a_row >= check.successes.max(1) {
@@ -95,6 +96,8 @@ async fn probe_until(
                 in_a_row = 0;
                 reason
             }
+            // Cut short by the deadline: what an earlier probe said tells more.
+            Err(_) if limit < timeout && !last.is_empty() => last,
             Err(_) => {
                 in_a_row = 0;
                 format!("no answer within {} ms", limit.as_millis())

@@ -1,6 +1,10 @@
-//! The server side against real programs: git, sshd, a Docker engine.
+//! The server side against real programs: git, sshd, a Docker engine, the ingress. `tests/dockerd.sh` starts the engine,
+//! `tests/images/build.sh` makes the images.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
+mod around;
 mod builds;
 mod git_server;
+mod rollout;
 mod sources;
+mod world;
