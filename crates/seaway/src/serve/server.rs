@@ -28,6 +28,9 @@ pub fn start(
     let instance = instance_id(&state_dir, entropy.as_ref()).context("the id of this instance cannot be stored")?;
     let ingress_listen = configuration.ingress.local_address().context("the ingress has no address")?;
     let ports = configuration.http.listen.iter().chain(&configuration.ingress.listen).map(|address| address.port());
+    // Credentials of builds stay in memory where the system has such a folder.
+    let memory = Path::new("/dev/shm");
+    let secret_dir = if memory.is_dir() { memory.join(format!("seaway-{instance}")) } else { state_dir.join("secrets") };
     let config = LocalServerConfig {
         state_dir,
         docker_socket: configuration.server.docker_socket.clone(),
@@ -39,6 +42,10 @@ pub fn start(
         ranges_denied: configuration.server.ranges_denied.clone(),
         address_range: configuration.server.address_range,
         bind_allowed: configuration.server.bind_allowed.clone(),
+        egress: deployer::egress::EgressPolicy::default(),
+        secret_dir,
+        fileserver: None,
+        frontends: Vec::new(),
     };
     let server = LocalServer::new(config, Arc::clone(clock), Arc::clone(entropy)).context("the folder of the server side cannot be used")?;
     Ok(Arc::new(server))
