@@ -28,6 +28,15 @@ pub fn start(
     let instance = instance_id(&state_dir, entropy.as_ref()).context("the id of this instance cannot be stored")?;
     let ingress_listen = configuration.ingress.local_address().context("the ingress has no address")?;
     let ports = configuration.http.listen.iter().chain(&configuration.ingress.listen).map(|address| address.port());
+    let ca_bundle = configuration.server.egress_ca.as_ref().map(|text| {
+        let path = state_dir.join("egress-ca.pem");
+        std::fs::write(&path, text).map(|()| path)
+    });
+    let egress = deployer::egress::EgressPolicy {
+        allow: configuration.server.egress_allow.clone(),
+        ca_bundle: ca_bundle.transpose().context("the certificates for outgoing connections cannot be stored")?,
+        ..Default::default()
+    };
     // Credentials of builds stay in memory where the system has such a folder.
     let memory = Path::new("/dev/shm");
     let secret_dir = if memory.is_dir() { memory.join(format!("seaway-{instance}")) } else { state_dir.join("secrets") };
@@ -42,7 +51,7 @@ pub fn start(
         ranges_denied: configuration.server.ranges_denied.clone(),
         address_range: configuration.server.address_range,
         bind_allowed: configuration.server.bind_allowed.clone(),
-        egress: deployer::egress::EgressPolicy::default(),
+        egress,
         secret_dir,
         fileserver: None,
         frontends: Vec::new(),
