@@ -78,7 +78,9 @@ CREATE TABLE releases (
     rolled_back_to bigint,
     irreversible boolean NOT NULL,
     author_name text,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    -- When it first served; never for one whose rollout failed. A rollback and the keeping of images go by it.
+    served_at timestamptz
 );
 CREATE UNIQUE INDEX releases_version ON releases (service_id, version);
 CREATE UNIQUE INDEX releases_deployment ON releases (deployment_id);

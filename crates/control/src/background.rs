@@ -22,6 +22,7 @@ pub fn handlers(control: &Control) -> Handlers {
         .with(running::teardown::TeardownJob(control.clone()))
         .with(running::teardown::EnvironmentTeardownJob(control.clone()))
         .with(running::sweep::SweepJob(control.clone()))
+        .with(logs::close::CloseLogJob(control.clone()))
         .with(logs::retention::PurgeLogsJob(control.clone()))
         .with(mail::DeliverMail(control.clone()))
         .with(retention::PurgeJob(control.clone()))

@@ -162,6 +162,8 @@ pub struct End {
     pub requests_cut: Option<i64>,
     pub gap_ms: Option<i64>,
     pub warning: Option<String>,
+    /// For a deployment that nobody had asked to cancel before.
+    pub canceled_by: Option<String>,
 }
 
 /// Ends a deployment, once.
@@ -170,27 +172,29 @@ pub struct End {
 /// `Stale` when it has ended already.
 pub async fn end(write: &mut Write, id: DeploymentId, phase: Phase, end: &End, now: DateTime<Utc>) -> Result<(), StoreError> {
     let text = "UPDATE deployments SET phase = $2, finished_at = $3, failure = $4, skip_reason = $5, superseded_by = $6, \
-                healthy_after_ms = $7, requests_cut = $8, gap_ms = $9, warning = $10 WHERE id = $1 AND finished_at IS NULL";
+                healthy_after_ms = $7, requests_cut = $8, gap_ms = $9, warning = $10, canceled_by = COALESCE(canceled_by, $11) WHERE id = $1 AND finished_at IS NULL";
     let failure = end.failure.as_ref().map(Json);
     changed(
         execute!(
-            write, text, id, phase, now, failure, end.skip_reason, end.superseded_by, end.healthy_after_ms, end.requests_cut, end.gap_ms, &end.warning
+            write, text, id, phase, now, failure, end.skip_reason, end.superseded_by, end.healthy_after_ms, end.requests_cut, end.gap_ms, &end.warning,
+            &end.canceled_by
         )
         .await?,
     )
 }
 
-/// Writes the intent of a step; a repeat after a crash counts another attempt.
-pub async fn intend(write: &mut Write, id: DeploymentId, step: Step, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// Writes the intent of a step; a repeat after a crash counts another attempt. Answers the row: with an outcome, when an
+/// earlier attempt had brought the step to its end.
+pub async fn intend(write: &mut Write, id: DeploymentId, step: Step, now: DateTime<Utc>) -> Result<StepRow, StoreError> {
     let text = "INSERT INTO deployment_steps (deployment_id, step, attempt, intent_at) VALUES ($1, $2, 1, $3) \
-                ON CONFLICT (deployment_id, step) DO UPDATE SET attempt = deployment_steps.attempt + 1, intent_at = $3";
-    execute!(write, text, id, step, now).await.map(|_| ())
+                ON CONFLICT (deployment_id, step) DO UPDATE SET attempt = deployment_steps.attempt + 1 RETURNING {columns}";
+    fetch_one!(write, StepRow, text, id, step, now).await
 }
 
-/// Writes the outcome of a step.
-pub async fn conclude(write: &mut Write, id: DeploymentId, step: Step, note: Option<&str>, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let text = "UPDATE deployment_steps SET outcome_at = $3, note = $4 WHERE deployment_id = $1 AND step = $2";
-    execute!(write, text, id, step, now, note).await.map(|_| ())
+/// Writes the outcome of a step, once: `false` when it has one already, which stays.
+pub async fn conclude(write: &mut Write, id: DeploymentId, step: Step, note: Option<&str>, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let text = "UPDATE deployment_steps SET outcome_at = $3, note = $4 WHERE deployment_id = $1 AND step = $2 AND outcome_at IS NULL";
+    Ok(execute!(write, text, id, step, now, note).await? > 0)
 }
 
 pub async fn list_steps(unit: &mut impl Unit, id: DeploymentId) -> Result<Vec<StepRow>, StoreError> {
@@ -212,6 +216,12 @@ pub async fn prune(write: &mut Write, organization: OrganizationId, service: Ser
 pub async fn delete(write: &mut Write, organization: OrganizationId, id: DeploymentId) -> Result<(), StoreError> {
     let text = "DELETE FROM deployments WHERE organization_id = $1 AND id = $2 AND finished_at IS NOT NULL";
     changed(execute!(write, text, organization, id).await?)
+}
+
+/// Ids of every deployment of a service that is being deleted.
+pub async fn list_ids(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId) -> Result<Vec<DeploymentId>, StoreError> {
+    let text = "SELECT id AS value FROM deployments WHERE organization_id = $1 AND service_id = $2 ORDER BY id";
+    Ok(fetch_all!(unit, (DeploymentId,), text, organization, service).await?.into_iter().map(|(id,)| id).collect())
 }
 
 /// Everything of a service that is being deleted.

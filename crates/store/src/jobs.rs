@@ -317,10 +317,7 @@ pub async fn release(write: &mut Write, id: JobId, fence: i64) -> Result<(), Sto
 
 /// Asks for the end of a job; call it first in a unit, before other rows are locked. One that has started before ends through its handler, which may have things to undo.
 pub async fn cancel(write: &mut Write, id: JobId, now: DateTime<Utc>) -> Result<Cancel, StoreError> {
-    let text = "UPDATE jobs SET state = 'canceled', cancel_requested_at = $2, finished_at = $2 \
-                WHERE id = $1 AND state = 'queued' AND fence = 0";
-    if execute!(write, text, id, now).await? == 1 {
-        write.mark_jobs_enqueued();
+    if cancel_waiting(write, id, now).await? {
         return Ok(Cancel::Canceled);
     }
     let text = "UPDATE jobs SET cancel_requested_at = COALESCE(cancel_requested_at, $2), \
@@ -331,6 +328,17 @@ pub async fn cancel(write: &mut Write, id: JobId, now: DateTime<Utc>) -> Result<
         write.mark_jobs_enqueued();
     }
     Ok(if requested { Cancel::Requested } else { Cancel::Finished })
+}
+
+/// Ends a job that no worker has ever taken up; `false`, and nothing changed, when one has.
+pub async fn cancel_waiting(write: &mut Write, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let text = "UPDATE jobs SET state = 'canceled', cancel_requested_at = $2, finished_at = $2 \
+                WHERE id = $1 AND state = 'queued' AND fence = 0";
+    let canceled = execute!(write, text, id, now).await? == 1;
+    if canceled {
+        write.mark_jobs_enqueued();
+    }
+    Ok(canceled)
 }
 
 /// True when some worker's lease has run out.

@@ -29,6 +29,8 @@ row! {
         pub irreversible: bool,
         pub author_name: Option<String>,
         pub created_at: DateTime<Utc>,
+        /// When it first served; `None` while it never did.
+        pub served_at: Option<DateTime<Utc>>,
     }
 }
 
@@ -70,6 +72,25 @@ pub async fn find_version(unit: &mut impl Unit, organization: OrganizationId, se
 pub async fn list(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, page: &Page) -> Result<Listing<ReleaseRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("service_id = ?", service);
     fetch_page(unit, "SELECT {columns} FROM releases", filter, Order::Newest("created_at"), page).await
+}
+
+/// Notes that the release serves; the first time stays.
+pub async fn mark_served(write: &mut Write, organization: OrganizationId, id: ReleaseId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let text = "UPDATE releases SET served_at = COALESCE(served_at, $3) WHERE organization_id = $1 AND id = $2";
+    execute!(write, text, organization, id, now).await.map(|_| ())
+}
+
+/// The newest release before `version` that served once and whose image is kept: where a rollback without a number goes.
+pub async fn find_served_before(unit: &mut impl Unit, service: ServiceId, version: i64) -> Result<Option<ReleaseRow>, StoreError> {
+    let text = "SELECT {columns} FROM releases WHERE service_id = $1 AND version < $2 AND image_kept = $3 AND served_at IS NOT NULL \
+                ORDER BY version DESC LIMIT 1";
+    fetch_optional!(unit, ReleaseRow, text, service, version, true).await
+}
+
+/// Whether any release of the service but this one ever served.
+pub async fn another_served(unit: &mut impl Unit, service: ServiceId, id: ReleaseId) -> Result<bool, StoreError> {
+    let text = "SELECT count(*) AS value FROM releases WHERE service_id = $1 AND id <> $2 AND served_at IS NOT NULL";
+    Ok(fetch_one!(unit, (i64,), text, service, id).await?.0 > 0)
 }
 
 /// Releases whose image is still kept, newest first.

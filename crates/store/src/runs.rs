@@ -73,6 +73,12 @@ pub async fn end(write: &mut Write, id: RunId, state: RunState, exit_code: Optio
     execute!(write, text, id, state, exit_code, reason, now).await.map(|_| ())
 }
 
+/// Ids of every run of a service that is being deleted.
+pub async fn list_ids(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId) -> Result<Vec<RunId>, StoreError> {
+    let text = "SELECT id AS value FROM runs WHERE organization_id = $1 AND service_id = $2 ORDER BY id";
+    Ok(fetch_all!(unit, (RunId,), text, organization, service).await?.into_iter().map(|(id,)| id).collect())
+}
+
 /// Everything of a service that is being deleted.
 pub async fn delete_of_service(write: &mut Write, organization: OrganizationId, service: ServiceId) -> Result<u64, StoreError> {
     execute!(write, "DELETE FROM runs WHERE organization_id = $1 AND service_id = $2", organization, service).await

@@ -175,8 +175,8 @@ pub async fn touch(write: &mut Write, organization: OrganizationId, reach: Reach
 
 /// A release serves now; `revision` is what the service's was when the release was frozen.
 pub async fn set_released(write: &mut Write, organization: OrganizationId, id: ServiceId, release: ReleaseId, revision: i64) -> Result<(), StoreError> {
-    let text = "UPDATE services SET current_release_id = $3, released_revision = $4, stopped = $5 WHERE organization_id = $1 AND id = $2";
-    match execute!(write, text, organization, id, release, revision, false).await? {
+    let text = "UPDATE services SET current_release_id = $3, released_revision = $4 WHERE organization_id = $1 AND id = $2";
+    match execute!(write, text, organization, id, release, revision).await? {
         0 => Err(StoreError::NotFound { row: "service" }),
         _ => Ok(()),
     }

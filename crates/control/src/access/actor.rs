@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::Code;
 use domain::id::{OrganizationId, ProjectId};
 use domain::permission::{Permission, Role};
-use store::memberships::{self, MembershipRow};
+use store::memberships::{self, MembershipRow, Switches};
 
 use super::{Actor, Kind, Located, Origin, Principal, Restriction, Via, locate};
 use crate::Control;
@@ -43,10 +43,7 @@ impl Actor {
 
     /// Whether role and switches give the right, whatever the token says.
     pub fn role_allows(&self, permission: Permission) -> bool {
-        match (self.role, self.switches.get(&permission)) {
-            (Role::Member, Some(switched)) if SWITCHABLE.contains(&permission) => *switched,
-            _ => self.role.allows(permission),
-        }
+        allows(self.role, &self.switches, permission)
     }
 
     /// Whether a project of the actor's organization may be seen.
@@ -61,6 +58,14 @@ impl Actor {
             None => Ok(()),
             Some(_) => Err(ControlError::Forbidden(permission)),
         }
+    }
+}
+
+/// What role and switches give.
+pub(super) fn allows(role: Role, switches: &Switches, permission: Permission) -> bool {
+    match (role, switches.get(&permission)) {
+        (Role::Member, Some(switched)) if SWITCHABLE.contains(&permission) => *switched,
+        _ => role.allows(permission),
     }
 }
 
@@ -159,7 +164,7 @@ impl Control {
 
 impl Restriction {
     /// Fails closed: a resource above or beside what the token is confined to is not admitted.
-    fn admits(&self, located: &Located) -> bool {
+    pub(super) fn admits(&self, located: &Located) -> bool {
         fn within<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
             wanted.is_none() || wanted == found
         }
@@ -171,7 +176,7 @@ impl Restriction {
 }
 
 /// Admins and owners see every project of their organization.
-fn visible(role: Role, projects: Option<BTreeSet<ProjectId>>, restriction: Option<&Restriction>) -> Option<BTreeSet<ProjectId>> {
+pub(super) fn visible(role: Role, projects: Option<BTreeSet<ProjectId>>, restriction: Option<&Restriction>) -> Option<BTreeSet<ProjectId>> {
     let projects = if role >= Role::Admin { None } else { projects };
     match restriction.and_then(|restriction| restriction.project) {
         None => projects,

@@ -110,16 +110,20 @@ impl Control {
             tokens::touch(&mut write, token.id, now).await?;
             write.commit_without_audit("last use of a token").await?;
         }
-        // A list that cannot be read allows nothing.
-        let addresses = token.addresses.map(|list| list.0.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect());
-        let restriction = Restriction {
-            organization: token.organization_id,
-            project: token.project_id,
-            environment: token.environment_id,
-            service: token.service_id,
-            addresses,
-        };
+        let restriction = restriction_of(&token);
         Ok(principal_of(&user, Via::Token { id: token.id, scopes: token.scopes.0, restriction }))
+    }
+}
+
+/// What the token is confined to. A list of addresses that cannot be read allows nothing.
+pub(super) fn restriction_of(token: &tokens::TokenRow) -> Restriction {
+    let addresses = token.addresses.as_ref().map(|list| list.0.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect());
+    Restriction {
+        organization: token.organization_id,
+        project: token.project_id,
+        environment: token.environment_id,
+        service: token.service_id,
+        addresses,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Authority that is asked again: when a queued job runs, and while a stream or terminal is open.
 
-use domain::id::{OrganizationId, ServiceId, TokenId, UserId};
+use domain::id::{ServiceId, TokenId, UserId};
 use domain::permission::Permission;
 use store::{memberships, sessions, tokens};
 
-use super::authenticate::SESSION_IDLE;
-use super::{Actor, Kind, Via};
+use super::actor::{allows, visible};
+use super::authenticate::{SESSION_IDLE, restriction_of};
+use super::{Actor, Kind, Located, Via};
 use crate::Control;
 use crate::deployments::Author;
 use crate::error::{ControlError, Result};
@@ -29,26 +30,33 @@ impl Actor {
 }
 
 impl Control {
-    /// Whether whoever asked for something may still have it: a member with the right, a living token of one, or Seaway itself.
-    pub(crate) async fn still_allowed(&self, kind: &str, id: Option<&str>, organization: OrganizationId, permission: Permission) -> Result<bool> {
+    /// Whether whoever asked for something may still have it: a member with the right who sees the project, a living token
+    /// of one that is not confined to something else, or Seaway itself. The same rules as [`Control::actor`].
+    pub(crate) async fn still_allowed(&self, kind: &str, id: Option<&str>, located: &Located, permission: Permission) -> Result<bool> {
         let mut read = self.store().read().await?;
-        let user = match (kind, id) {
+        let (user, restriction) = match (kind, id) {
             ("system", _) => return Ok(true),
-            ("user", Some(id)) => id.parse::<UserId>().ok(),
-            ("token", Some(id)) => match id.parse::<TokenId>() {
-                Ok(id) => {
-                    let now = self.clock().now();
-                    tokens::find(&mut read, id)
-                        .await?
-                        .filter(|token| token.expires_at > now && token.scopes.0.contains(&permission))
-                        .map(|token| token.user_id)
-                }
-                Err(_) => None,
-            },
-            _ => None,
+            ("user", Some(id)) => (id.parse::<UserId>().ok(), None),
+            ("token", Some(id)) => {
+                let Ok(id) = id.parse::<TokenId>() else { return Ok(false) };
+                let now = self.clock().now();
+                let token = tokens::find(&mut read, id).await?.filter(|token| token.expires_at > now && token.scopes.0.contains(&permission));
+                (token.as_ref().map(|token| token.user_id), token.as_ref().map(restriction_of))
+            }
+            _ => (None, None),
         };
         let Some(user) = user else { return Ok(false) };
-        Ok(memberships::find(&mut read, organization, user).await?.is_some_and(|membership| membership.role.allows(permission)))
+        if !restriction.as_ref().is_none_or(|restriction| restriction.admits(located)) {
+            return Ok(false);
+        }
+        let Some(membership) = memberships::find(&mut read, located.organization, user).await? else { return Ok(false) };
+        let projects = visible(membership.role, membership.projects.map(|projects| projects.0), restriction.as_ref());
+        let seen = match (projects, located.project) {
+            (None, _) => true,
+            (Some(allowed), Some(project)) => allowed.contains(&project),
+            (Some(_), None) => false,
+        };
+        Ok(seen && allows(membership.role, &membership.switches.0, permission))
     }
 
     /// Asked every few seconds while a stream is open: the session or token lives, and the resource is still the actor's.

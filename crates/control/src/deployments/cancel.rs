@@ -1,9 +1,7 @@
 use contract::Code;
 use contract::deployments::Deployment;
-use domain::deployment::Phase;
 use domain::id::{DeploymentId, Id};
 use domain::permission::Permission;
-use store::deployments::End;
 
 use crate::access::Actor;
 use crate::error::{ControlError, Result};
@@ -18,20 +16,13 @@ impl Control {
     pub async fn cancel_deployment(&self, actor: &Actor) -> Result<Deployment> {
         actor.require(Permission::DeploymentsWrite)?;
         let id = DeploymentId::from_uuid(actor.located.id);
-        let now = self.clock().now();
         let mut write = self.store().write().await?;
         let row = store::deployments::find(&mut write, actor.organization, id).await?.ok_or(ControlError::NotFound("deployment"))?;
         if row.phase.is_end() {
             return Err(ControlError::refused(Code::Conflict, "The deployment has ended already; there is nothing to cancel."));
         }
         let by = actor.author().name.unwrap_or_else(|| "somebody".to_owned());
-        store::deployments::request_cancel(&mut write, id, &by, now).await?;
-        if let Some(job) = row.job_id {
-            store::jobs::cancel(&mut write, job, now).await?;
-        }
-        if row.phase == Phase::Queued && row.started_at.is_none() {
-            store::deployments::end(&mut write, id, Phase::Canceled, &End::default(), now).await?;
-        }
+        self.cancel_open(&mut write, &row, &by).await?;
         self.record(actor, "deployment.canceled").resource("deployment", id, None).append(&mut write).await?;
         write.commit().await?;
         self.read_deployment_of(actor.organization, id).await

@@ -42,6 +42,8 @@ impl Control {
             }
         }
         let mut write = self.store().write().await?;
+        // A stopped service that is deployed starts; a stop that is asked for later stops it in its turn.
+        store::services::set_stopped(&mut write, actor.organization, facts.service.id, false).await?;
         let id = self
             .take_in(
                 &mut write,

@@ -1,9 +1,10 @@
 //! Everything about a service that a deployment needs, read at one moment.
 
-use domain::id::{OrganizationId, ServiceId};
+use domain::id::{Id, OrganizationId, ServiceId};
 use store::environments::EnvironmentRow;
 use store::services::ServiceRow;
 
+use crate::access::Located;
 use crate::error::{ControlError, Result};
 use crate::state::Control;
 
@@ -12,6 +13,19 @@ pub(crate) struct ServiceFacts {
     pub environment: EnvironmentRow,
     /// Every host name it serves, the generated one first.
     pub hosts: Vec<String>,
+}
+
+impl ServiceFacts {
+    /// The service as a resource that somebody has rights to.
+    pub fn located(&self) -> Located {
+        Located {
+            organization: self.service.organization_id,
+            project: Some(self.service.project_id),
+            environment: Some(self.service.environment_id),
+            service: Some(self.service.id),
+            id: self.service.id.uuid(),
+        }
+    }
 }
 
 impl Control {

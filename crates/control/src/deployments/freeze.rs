@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use deployer::protocol::{Built, Desired, DesiredMount, DesiredProcess};
 use domain::Secret;
-use domain::deployment::{Cause, Failure, Step, Trigger};
+use domain::deployment::Trigger;
 use domain::id::{Id, ReleaseId};
 use domain::service::Mount;
+use jobs::Lease;
 use serde::{Deserialize, Serialize};
 use store::deployments::DeploymentRow;
 use store::releases::ReleaseRow;
@@ -58,28 +59,18 @@ impl Control {
     /// The release of a deployment: made once, found again by a repeat.
     ///
     /// # Errors
-    /// A [`Failure`] of the configuration (a variable that refers to nothing), or of our own storage.
-    pub(super) async fn freeze(&self, ingredients: Ingredients<'_>) -> std::result::Result<ReleaseRow, Failure> {
-        self.freeze_inner(&ingredients).await.map_err(|error| match error {
-            ControlError::Invalid(errors) => Failure::new(
-                Cause::Configuration,
-                Step::Release,
-                errors.iter().map(|error| error.detail.clone()).collect::<Vec<_>>().join(" "),
-                "Correct the variable under Variables, then deploy again. The release that serves is not touched.",
-            ),
-            ControlError::Refused { detail, .. } => Failure::new(Cause::Configuration, Step::Release, detail, "Change it and deploy again."),
-            ControlError::Sealed(why) => Failure::new(Cause::Internal, Step::Release, why, "The operator has to unseal the vault; see `seaway doctor`."),
-            other => Failure::new(Cause::Internal, Step::Release, format!("The release could not be stored: {other}."), "Deploy again."),
-        })
-    }
-
-    async fn freeze_inner(&self, ingredients: &Ingredients<'_>) -> Result<ReleaseRow> {
-        let Ingredients { row, facts, built } = ingredients;
+    /// `Invalid` and `Refused` when the service is not fit to be released; anything else is our own trouble.
+    pub(super) async fn freeze(&self, ingredients: Ingredients<'_>, lease: &Lease) -> Result<ReleaseRow> {
+        let Ingredients { row, facts, built } = &ingredients;
         if let Some(known) = row.release_id {
             let found = store::releases::find(&mut self.store().read().await?, row.organization_id, known).await?;
             return found.ok_or(ControlError::NotFound("release"));
         }
         let base = self.base(row, facts).await?;
+        if let Some(target) = base.as_ref().filter(|target| row.target_release_id.is_some() && !target.image_kept) {
+            let detail = format!("The image of v{} is not kept any more: it was removed while the rollback waited.", target.version);
+            return Err(ControlError::refused(contract::Code::Conflict, detail));
+        }
         let now = self.clock().now();
         let id = ReleaseId::new(self.clock(), self.entropy());
         let version = store::releases::next_version(&mut self.store().read().await?, row.service_id).await?;
@@ -101,7 +92,8 @@ impl Control {
                     ..Purpose::default()
                 };
                 let resolved = self.resolve_variables(row.organization_id, row.service_id, &purpose).await?;
-                revision_frozen = resolved.revision;
+                // Settings were read before the variables: a change in between is not in this release.
+                revision_frozen = resolved.revision.min(facts.service.revision);
                 let frozen = Frozen {
                     values: resolved.values.iter().map(|(name, value)| (name.clone(), value.reveal().clone())).collect(),
                     files: resolved.files.iter().map(|(name, content)| (name.clone(), content.reveal().clone())).collect(),
@@ -143,14 +135,16 @@ impl Control {
             configuration: store::Json(configuration),
             sealed_variables: sealed,
             variable_names: names,
-            hosts: store::Json(facts.hosts.clone()),
+            hosts: store::Json(hosts_of(facts, rollback)),
             service_revision: revision_frozen,
             rolled_back_to: rollback.map(|target| target.version),
             irreversible: false,
             author_name: row.author_name.clone(),
             created_at: now,
+            served_at: None,
         };
         let mut write = self.store().write().await?;
+        lease.check(&mut write).await?;
         store::releases::insert(&mut write, &release).await?;
         store::deployments::set_release(&mut write, row.id, id).await?;
         write.commit_without_audit("the deployment that made the release is in the audit log").await?;
@@ -210,7 +204,8 @@ impl Control {
             drain_seconds: configuration.drain_seconds,
             read_only_root: configuration.read_only_root,
             engine: configuration.engine.clone(),
-            hosts: facts.hosts.clone(),
+            // Frozen with the release; a domain that was given up since belongs to somebody else by now.
+            hosts: release.hosts.0.iter().filter(|host| facts.hosts.contains(host)).cloned().collect(),
             request_body_bytes_max: configuration.request_body_bytes_max,
             request_timeout_seconds: configuration.request_timeout_seconds,
             masks: frozen.masks(),
@@ -227,6 +222,14 @@ impl Control {
 
 fn sealed_place(tenant: uuid::Uuid, release: ReleaseId) -> Place<'static> {
     Place { tenant, table: "releases", column: "sealed_variables", row: release.uuid(), name: "" }
+}
+
+/// The hosts of a new release: those of now, or for a rollback those of then that the service still has. The generated one
+/// is always among them.
+fn hosts_of(facts: &ServiceFacts, rollback: Option<&ReleaseRow>) -> Vec<String> {
+    let Some(target) = rollback else { return facts.hosts.clone() };
+    let then = |host: &&String| target.hosts.0.contains(host);
+    facts.hosts.iter().take(1).chain(facts.hosts.iter().skip(1).filter(then)).cloned().collect()
 }
 
 fn reason(row: &DeploymentRow, revision: &str, rollback: Option<&ReleaseRow>) -> String {

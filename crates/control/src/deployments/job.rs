@@ -12,7 +12,7 @@ use domain::service::{Builder, Source};
 use jobs::{Handler, JobError, Lease};
 use serde::Deserialize;
 use store::StoreError;
-use store::deployments::{DeploymentRow, End, Work};
+use store::deployments::{DeploymentRow, End, StepRow, Work};
 use store::jobs::JobRow;
 use store::releases::ReleaseRow;
 use tokio_util::sync::CancellationToken;
@@ -66,8 +66,38 @@ impl From<ControlError> for Stop {
         match error {
             ControlError::Unavailable(why) => Self::Again(anyhow::anyhow!(why)),
             ControlError::Internal(cause) => Self::Again(cause),
+            ControlError::Server(failure) => failure.into(),
+            ControlError::Invalid(errors) => {
+                let words = errors.into_iter().map(|error| error.detail).collect::<Vec<_>>().join(" ");
+                Self::Failed(Failure::new(
+                    Cause::Configuration,
+                    Step::Accept,
+                    words,
+                    "Correct the variable under Variables, then deploy again. The release that serves is not touched.",
+                ))
+            }
+            ControlError::Refused { detail, .. } => {
+                Self::Failed(Failure::new(Cause::Configuration, Step::Accept, detail, "Change it and deploy again."))
+            }
+            ControlError::NotFound(what) => {
+                let message = format!("There is no such {what} any more.");
+                Self::Failed(Failure::new(Cause::Configuration, Step::Accept, message, "Choose another in the service's settings, then deploy again."))
+            }
+            ControlError::Sealed(why) => {
+                Self::Failed(Failure::new(Cause::Internal, Step::Accept, why, "The operator has to unseal the vault; see `seaway doctor`."))
+            }
             other => Self::Failed(Failure::new(Cause::Internal, Step::Accept, other.to_string(), "Deploy again.")),
         }
+    }
+}
+
+impl Stop {
+    /// Names the step, where it is known better than by the error.
+    fn at(mut self, step: Step) -> Self {
+        if let Self::Failed(failure) = &mut self {
+            failure.step = step;
+        }
+        self
     }
 }
 
@@ -93,10 +123,12 @@ impl Handler for DeploymentJob {
         let Some(row) = store::deployments::find_any(&mut control.store().read().await?, id).await? else {
             return Ok(());
         };
+        let work = Execution { control, lease: &lease, row: &row, cancel: &cancel };
         if row.finished_at.is_some() {
+            // Its worker may have died between the end and the end of the log.
+            work.close_log(&shown_end(row.phase, row.failure.as_ref().map(|failure| &failure.0))).await;
             return Ok(());
         }
-        let work = Execution { control, lease: &lease, row: &row, cancel: &cancel };
         let stopping = lease.stopping().clone();
         let outcome = tokio::select! {
             outcome = work.perform() => outcome,
@@ -159,27 +191,33 @@ struct Execution<'a> {
 
 impl Execution<'_> {
     async fn perform(&self) -> Result<End, Stop> {
-        self.go_on()?;
         let control = self.control;
+        if self.concluded(Step::Switch).await?.is_none() {
+            self.go_on()?;
+        }
         let journal = self.journal(None);
         journal.before(Step::Accept).await?;
         let facts = control.service_facts(self.row.organization_id, self.row.service_id).await?;
-        self.authority().await?;
+        self.authority(&facts).await?;
         journal.after(Step::Accept, None).await?;
+        let switched = self.concluded(Step::Switch).await?.is_some();
+        let go_on = || if switched { Ok(()) } else { self.go_on() };
         let built = match self.row.work {
             Work::Build => Some(self.build(&facts).await?),
             Work::Release | Work::Restart => None,
         };
-        self.go_on()?;
+        go_on()?;
+        // A build takes minutes: what was changed meanwhile belongs into the release.
+        let facts = control.service_facts(self.row.organization_id, self.row.service_id).await?;
         let release = match self.row.work {
             Work::Restart => self.present(&facts).await?,
             Work::Build | Work::Release => self.release(&facts, built.as_ref()).await?,
         };
-        self.go_on()?;
+        go_on()?;
         if built.is_some() {
             self.release_command(&facts, &release).await?;
         }
-        self.go_on()?;
+        go_on()?;
         self.rollout(&facts, &release, built.is_some()).await
     }
 
@@ -199,10 +237,10 @@ impl Execution<'_> {
     }
 
     /// Whoever asked must still be allowed to when it runs.
-    async fn authority(&self) -> Result<(), Stop> {
+    async fn authority(&self, facts: &ServiceFacts) -> Result<(), Stop> {
         let allowed = self
             .control
-            .still_allowed(&self.row.author_kind, self.row.author_id.as_deref(), self.row.organization_id, Permission::DeploymentsWrite)
+            .still_allowed(&self.row.author_kind, self.row.author_id.as_deref(), &facts.located(), Permission::DeploymentsWrite)
             .await?;
         if allowed {
             return Ok(());
@@ -233,15 +271,7 @@ impl Execution<'_> {
                 ..Purpose::default()
             })
             .await
-            .map_err(|error| match error {
-                ControlError::Invalid(errors) => Stop::Failed(Failure::new(
-                    Cause::Configuration,
-                    Step::Build,
-                    errors.into_iter().map(|error| error.detail).collect::<Vec<_>>().join(" "),
-                    "Correct the variable under Variables, then deploy again.",
-                )),
-                other => other.into(),
-            })?;
+            .map_err(|error| Stop::from(error).at(Step::Build))?;
         let mut secrets = std::collections::BTreeMap::new();
         if let Builder::Dockerfile { secrets: wanted, .. } = &configuration.builder {
             for name in wanted {
@@ -261,7 +291,7 @@ impl Execution<'_> {
             operation: self.row.id,
             service: self.row.service_id,
             tenant: self.row.organization_id.to_string(),
-            source: self.source(facts).await?,
+            source: self.source(facts).await.map_err(|stop| stop.at(Step::Fetch))?,
             root: configuration.root.clone(),
             builder: configuration.builder.clone(),
             secrets,
@@ -339,7 +369,8 @@ impl Execution<'_> {
         // A repeat after a crash has to see a release that was stored meanwhile.
         let row = store::deployments::find_any(&mut self.control.store().read().await?, self.row.id).await?;
         let row = row.ok_or_else(|| Stop::Again(anyhow::anyhow!("the deployment is gone")))?;
-        let release = self.control.freeze(Ingredients { row: &row, facts, built }).await?;
+        let frozen = self.control.freeze(Ingredients { row: &row, facts, built }, self.lease).await;
+        let release = frozen.map_err(|error| Stop::from(error).at(Step::Release))?;
         journal.after(Step::Release, Some(format!("v{}", release.version))).await?;
         Ok(release)
     }
@@ -347,7 +378,7 @@ impl Execution<'_> {
     /// Runs the release command once, in the new image, before any traffic.
     async fn release_command(&self, facts: &ServiceFacts, release: &ReleaseRow) -> Result<(), Stop> {
         let Some(command) = release.configuration.0.release_command.clone() else { return Ok(()) };
-        if self.concluded(Step::ReleaseCommand).await? {
+        if self.concluded(Step::ReleaseCommand).await?.is_some() {
             return Ok(());
         }
         let journal = self.journal(None);
@@ -360,9 +391,10 @@ impl Execution<'_> {
         Ok(())
     }
 
-    async fn concluded(&self, step: Step) -> Result<bool, Stop> {
+    /// The step's row, when an attempt brought it to its end.
+    async fn concluded(&self, step: Step) -> Result<Option<StepRow>, Stop> {
         let steps = store::deployments::list_steps(&mut self.control.store().read().await?, self.row.id).await?;
-        Ok(steps.iter().any(|row| row.step == step && row.outcome_at.is_some()))
+        Ok(steps.into_iter().find(|row| row.step == step && row.outcome_at.is_some()))
     }
 
     /// Runs a command of the release; answers its failure, if it failed.
@@ -407,7 +439,14 @@ impl Execution<'_> {
             desired: control.desired(facts, release).await?,
             replace: self.row.work == Work::Restart,
         };
-        let applied = control.server().apply(order, &journal, self.cancel.clone()).await?;
+        let applied = match control.server().apply(order, &journal, self.cancel.clone()).await {
+            Ok(applied) => applied,
+            // It serves: what failed is the leaving of the old one, which the sweeper repairs.
+            Err(failure) if failure.cause != Cause::WorkerLost && self.concluded(Step::Switch).await?.is_some() => {
+                return Ok(End { warning: Some(format!("{failure} The new release serves all the same.")), ..End::default() });
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         let warning = if built { self.after(facts, release, &journal).await? } else { None };
         let count = |number: u64| i64::try_from(number).ok();
         Ok(End {
@@ -422,19 +461,27 @@ impl Execution<'_> {
     /// Post-deploy commands. The new release serves already, so a failure of theirs is a warning and not a rollback.
     async fn after(&self, facts: &ServiceFacts, release: &ReleaseRow, journal: &DeploymentJournal<'_>) -> Result<Option<String>, Stop> {
         let configuration = &release.configuration.0;
-        let first = release.version == 1;
+        let first = !store::releases::another_served(&mut self.control.store().read().await?, self.row.service_id, release.id).await?;
         let commands = [
             (configuration.post_deploy_command.clone(), "post-deploy"),
             (configuration.first_deploy_command.clone().filter(|_| first), "first-deploy"),
         ];
-        if commands.iter().all(|(command, _)| command.is_none()) || self.concluded(Step::PostDeploy).await? {
+        if commands.iter().all(|(command, _)| command.is_none()) {
             return Ok(None);
+        }
+        if let Some(done) = self.concluded(Step::PostDeploy).await? {
+            return Ok(done.note);
         }
         journal.before(Step::PostDeploy).await?;
         let mut warning = None;
         for (command, what) in commands {
             let Some(command) = command else { continue };
-            if let Some(failure) = self.once(facts, release, command, what, AFTER_COMMAND_TIMEOUT_SECONDS).await? {
+            let failure = match self.once(facts, release, command, what, AFTER_COMMAND_TIMEOUT_SECONDS).await {
+                Ok(failure) => failure,
+                Err(Stop::Failed(failure)) => Some(failure),
+                Err(stop) => return Err(stop),
+            };
+            if let Some(failure) = failure {
                 warning = Some(format!("{} The new release serves all the same.", failure.message));
                 break;
             }
@@ -459,14 +506,22 @@ impl Execution<'_> {
         write.append_end(control, self.row, phase, &end).await?;
         write.commit().await?;
         control.faults().at(Step::Record, super::Moment::BeforeOutcome);
-        let text = match (&end.failure, phase) {
-            (Some(failure), _) => format!("failed: {failure}"),
-            (None, phase) => crate::word(&phase),
-        };
-        if let Err(failure) = control.server().close_log(LogStream::Deployment(self.row.id), text).await {
+        self.close_log(&shown_end(phase, end.failure.as_ref())).await;
+        Ok(())
+    }
+
+    async fn close_log(&self, status: &str) {
+        if let Err(failure) = self.control.server().close_log(LogStream::Deployment(self.row.id), status.to_owned()).await {
             tracing::warn!(deployment = %self.row.id, error = %failure, "the deployment's log could not be closed");
         }
-        Ok(())
+    }
+}
+
+/// The last word of a deployment's log.
+fn shown_end(phase: Phase, failure: Option<&Failure>) -> String {
+    match failure {
+        Some(failure) => format!("failed: {failure}"),
+        None => crate::word(&phase),
     }
 }
 

@@ -25,10 +25,10 @@ impl DeploymentJournal<'_> {
         let now = self.control.clock().now();
         let mut write = self.control.store().write().await?;
         self.lease.check(&mut write).await?;
-        store::deployments::intend(&mut write, self.deployment, step, now).await?;
-        if matches!(step, Step::Drain | Step::Stop | Step::PostDeploy | Step::Record) {
-            // The release serves already; the phase stays `live`.
-        } else {
+        let repeated = store::deployments::intend(&mut write, self.deployment, step, now).await?.outcome_at.is_some();
+        // From the switch on the release serves: the phase stays `live`. A step that is gone through again after a crash
+        // does not take the phase back either: a deployment that serves must not look as if it could be canceled.
+        if !repeated && !matches!(step, Step::Drain | Step::Stop | Step::PostDeploy | Step::Record) {
             store::deployments::set_phase(&mut write, self.deployment, step.phase(), now).await?;
         }
         write.commit_without_audit("the steps of a deployment are its own record").await
@@ -38,11 +38,12 @@ impl DeploymentJournal<'_> {
         let now = self.control.clock().now();
         let mut write = self.control.store().write().await?;
         self.lease.check(&mut write).await?;
-        store::deployments::conclude(&mut write, self.deployment, step, note, now).await?;
-        if let (Step::Switch, Some((release, revision))) = (step, self.release) {
+        let first = store::deployments::conclude(&mut write, self.deployment, step, note, now).await?;
+        if let (Step::Switch, Some((release, revision)), true) = (step, self.release, first) {
             // Seen healthy through the ingress: from now on this release is the one that serves.
             store::deployments::set_phase(&mut write, self.deployment, Phase::Live, now).await?;
             store::services::set_released(&mut write, self.organization, self.service, release, revision).await?;
+            store::releases::mark_served(&mut write, self.organization, release, now).await?;
         }
         write.commit_without_audit("the steps of a deployment are its own record").await
     }

@@ -21,6 +21,7 @@ mod scale;
 mod shown;
 mod sources;
 mod switch_state;
+mod waiting;
 
 pub use faults::{Faults, Moment, NoFaults};
 pub(crate) use request::{Author, Request, system_author};

@@ -61,10 +61,7 @@ impl Control {
         }
         for waiting in open.iter().filter(|waiting| superseded(waiting, &request)) {
             let end = End { skip_reason: Some(SkipReason::Superseded), superseded_by: Some(id), ..End::default() };
-            store::deployments::end(write, waiting.id, Phase::Skipped, &end, now).await?;
-            if let Some(job) = waiting.job_id {
-                store::jobs::cancel(write, job, now).await?;
-            }
+            self.end_waiting(write, waiting, Phase::Skipped, &end).await?;
         }
         let enqueued = store::jobs::enqueue(
             write,

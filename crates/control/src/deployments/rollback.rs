@@ -31,10 +31,8 @@ impl Control {
                     .await?
                     .ok_or_else(|| ControlError::invalid("/version", "not-found", format!("the service has no release v{version}")))?
             }
-            (None, Some(current)) => store::releases::list_kept(&mut read, service)
+            (None, Some(current)) => store::releases::find_served_before(&mut read, service, current.version)
                 .await?
-                .into_iter()
-                .find(|release| release.version < current.version)
                 .ok_or_else(|| ControlError::refused(Code::Conflict, "There is no earlier release whose image is kept. Deploy an earlier commit instead."))?,
             (None, None) => return Err(ControlError::refused(Code::Conflict, "The service has no release yet. Deploy it first.")),
         };
@@ -56,6 +54,7 @@ impl Control {
         }
         drop(read);
         let mut write = self.store().write().await?;
+        store::services::set_stopped(&mut write, actor.organization, service, false).await?;
         let id = self
             .take_in(
                 &mut write,

@@ -18,9 +18,10 @@ impl Control {
     pub async fn scale_service(&self, actor: &Actor, wanted: Scale) -> Result<Deployment> {
         actor.require(Permission::DeploymentsWrite)?;
         let service = actor.service()?;
-        let facts = self.service_facts(actor.organization, service).await?;
-        Self::deployable(&facts.service)?;
-        let mut configuration = facts.service.configuration.0.clone();
+        let mut write = self.store().write().await?;
+        let row = store::services::get_locked(&mut write, actor.organization, service).await?;
+        Self::deployable(&row)?;
+        let mut configuration = row.configuration.0.clone();
         let mut errors = Vec::new();
         for (name, replicas) in &wanted.processes {
             let pointer = format!("/processes/{name}");
@@ -39,12 +40,14 @@ impl Control {
         if !errors.is_empty() {
             return Err(ControlError::Invalid(errors));
         }
-        if facts.service.current_release_id.is_none() {
+        if row.current_release_id.is_none() {
             return Err(ControlError::refused(Code::Conflict, "The service has no release yet. Deploy it first, then scale it."));
         }
+        if row.stopped {
+            return Err(ControlError::refused(Code::Conflict, "The service is stopped. Start it first, then scale it."));
+        }
         let words: Vec<String> = wanted.processes.iter().map(|(name, replicas)| format!("{name}={replicas}")).collect();
-        let row = store::services::ServiceRow { configuration: store::Json(configuration), updated_at: self.clock().now(), ..facts.service.clone() };
-        let mut write = self.store().write().await?;
+        let row = store::services::ServiceRow { configuration: store::Json(configuration), updated_at: self.clock().now(), ..row };
         store::services::update(&mut write, &row, true).await?;
         let id = self
             .take_in(
@@ -65,7 +68,7 @@ impl Control {
                 },
             )
             .await?;
-        self.record(actor, "service.scaled").resource("service", service, Some(&facts.service.name)).append(&mut write).await?;
+        self.record(actor, "service.scaled").resource("service", service, Some(&row.name)).append(&mut write).await?;
         write.commit().await?;
         self.read_deployment_of(actor.organization, id).await
     }

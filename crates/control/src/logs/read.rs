@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use contract::logs::{LogLine, LogPage, LogsQuery};
 use deployer::protocol::{LogChannel, LogEvent, LogQuery, LogStream};
 use domain::id::{DeploymentId, Id, RunId, ServiceId};
@@ -19,7 +20,7 @@ impl Control {
     pub async fn read_logs(&self, actor: &Actor, kind: Kind, query: &LogsQuery) -> Result<LogPage> {
         let query = self.log_query(actor, kind, query)?;
         let page = self.server().read_logs(query).await.map_err(ControlError::Server)?;
-        Ok(LogPage { data: page.events.into_iter().filter_map(shown).collect(), next_after: page.next, ended: page.ended })
+        Ok(LogPage { data: lines(page.events, self.clock().now()), next_after: page.next, ended: page.ended })
     }
 
     /// Lines as they come.
@@ -72,6 +73,26 @@ impl Control {
             Err(_) => Vec::new(),
         }
     }
+}
+
+/// The lines of a page. A gap is a line that says so, at the time of the one before it.
+fn lines(events: Vec<LogEvent>, now: DateTime<Utc>) -> Vec<LogLine> {
+    let mut lines: Vec<LogLine> = Vec::with_capacity(events.len());
+    for event in events {
+        if let LogEvent::Gap { offset, dropped } = event {
+            lines.push(LogLine {
+                offset,
+                at: lines.last().map_or(now, |line| line.at),
+                channel: "platform".to_owned(),
+                origin: "seaway".to_owned(),
+                text: format!("{dropped} lines were dropped here: a limit of the log was reached."),
+                dropped: Some(dropped),
+            });
+        } else {
+            lines.extend(shown(event));
+        }
+    }
+    lines
 }
 
 /// An event as the API shows it; the end of a stream is not a line.

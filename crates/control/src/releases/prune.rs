@@ -1,8 +1,10 @@
 //! Takes away images that no rollback is promised for, and old deployment rows with their logs.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use deployer::protocol::{LogStream, Removal};
-use domain::id::{OrganizationId, ServiceId};
+use domain::id::{OrganizationId, ReleaseId, ServiceId};
 use jobs::{Handler, JobError, Lease};
 use serde::Deserialize;
 use serde_json::json;
@@ -59,21 +61,36 @@ impl Handler for PruneJob {
     }
 }
 
-/// Only images of releases beyond those kept; never the current one, never one that a kept release shares.
+/// Only images of releases beyond the current one and `releases_kept` others that served; never one that an open
+/// deployment needs, never the current one, never one that a kept release shares.
 async fn images(control: &Control, lease: &Lease, service: &store::services::ServiceRow) -> Result<()> {
-    let kept = usize::try_from(service.configuration.0.releases_kept).unwrap_or(usize::MAX).max(1);
-    let releases = store::releases::list_kept(&mut control.store().read().await?, service.id).await?;
-    let (keep, old): (Vec<_>, Vec<_>) =
-        releases.into_iter().enumerate().partition(|(place, release)| *place < kept || Some(release.id) == service.current_release_id);
-    let in_use: std::collections::BTreeSet<&str> = keep.iter().map(|(_, release)| release.image.as_str()).collect();
-    let images: Vec<String> = old.iter().map(|(_, release)| release.image.clone()).filter(|image| !in_use.contains(image.as_str())).collect();
+    let kept = usize::try_from(service.configuration.0.releases_kept).unwrap_or(usize::MAX);
+    let mut read = control.store().read().await?;
+    let releases = store::releases::list_kept(&mut read, service.id).await?;
+    // What is being rolled out, and where a waiting rollback wants to go.
+    let open = store::deployments::list_open(&mut read, service.id).await?;
+    drop(read);
+    let needed: BTreeSet<ReleaseId> =
+        open.iter().flat_map(|row| [row.release_id, row.target_release_id]).chain([service.current_release_id]).flatten().collect();
+    let mut others = 0;
+    let (keep, old): (Vec<_>, Vec<_>) = releases.into_iter().partition(|release| {
+        if needed.contains(&release.id) {
+            return true;
+        }
+        // One that never served is nothing to return to.
+        others += usize::from(release.served_at.is_some());
+        release.served_at.is_some() && others <= kept
+    });
+    let in_use: BTreeSet<&str> = keep.iter().map(|release| release.image.as_str()).collect();
+    let images: BTreeSet<&String> = old.iter().map(|release| &release.image).filter(|image| !in_use.contains(image.as_str())).collect();
+    let images: Vec<String> = images.into_iter().cloned().collect();
     if old.is_empty() {
         return Ok(());
     }
     // First nobody may choose them any more, then they go.
     let mut write = control.store().write().await?;
     lease.check(&mut write).await?;
-    for (_, release) in &old {
+    for release in &old {
         store::releases::forget_image(&mut write, service.organization_id, release.id).await?;
     }
     write.commit_without_audit("retention of images").await?;

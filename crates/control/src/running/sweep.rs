@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use contract::cleanup::Cleanup;
 use deployer::protocol::{Intended, IntendedService, SweepMode, SweepReport};
+use domain::deployment::{Phase, Trigger};
 use jobs::{Handler, JobError, Lease};
-use store::deployments::Work;
+use store::deployments::{DeploymentRow, Work};
 use store::jobs::JobRow;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,13 @@ use crate::error::{ControlError, Result};
 use crate::state::Control;
 
 pub const KIND: &str = "server.sweep";
+
+/// After a repair that failed, the next one waits this long: not a failed deployment every minute.
+const REPAIR_PAUSE: TimeDelta = TimeDelta::minutes(15);
+
+fn failed_repair(last: &DeploymentRow) -> bool {
+    last.phase == Phase::Failed && last.trigger_kind == Trigger::Restart && last.author_kind == crate::deployments::system_author().kind
+}
 
 impl Control {
     /// What should be there, read in one moment.
@@ -67,11 +76,15 @@ impl Control {
         if row.stopped || row.deleting_at.is_some() || !store::deployments::list_open(&mut write, service).await?.is_empty() {
             return Ok(());
         }
+        let last = store::deployments::find_last(&mut write, service).await?;
+        if last.is_some_and(|last| failed_repair(&last) && last.finished_at.is_some_and(|end| self.clock().now() - end < REPAIR_PAUSE)) {
+            return Ok(());
+        }
         let request = Request {
             organization: row.organization_id,
             service,
             delivery: format!("sweep/{}", row.fence),
-            trigger: domain::deployment::Trigger::Restart,
+            trigger: Trigger::Restart,
             work: Work::Restart,
             title: Some("Replicas were missing and are put up again".to_owned()),
             reference: None,

@@ -14,6 +14,8 @@ use crate::deployments::job::serial_key;
 use crate::state::Control;
 
 pub const KIND: &str = "service.teardown";
+/// A server that is away for days must not leave a half-removed service: with a pause of five minutes this is a month.
+const ATTEMPTS_MAX: u32 = 10_000;
 pub const ENVIRONMENT_KIND: &str = "environment.teardown";
 
 #[derive(Serialize, Deserialize)]
@@ -32,18 +34,15 @@ struct EnvironmentPayload {
 impl Control {
     /// Asks for the teardown of a service that was marked as deleting in the same unit. Open deployments are cancelled.
     pub(crate) async fn enqueue_teardown(&self, write: &mut Write, organization: OrganizationId, service: ServiceId, volumes: Vec<VolumeId>) -> crate::Result<()> {
-        let now = self.clock().now();
         for open in store::deployments::list_open(write, service).await? {
-            store::deployments::request_cancel(write, open.id, "the deletion of the service", now).await?;
-            if let Some(job) = open.job_id {
-                store::jobs::cancel(write, job, now).await?;
-            }
+            self.cancel_open(write, &open, "the deletion of the service").await?;
         }
         let payload = serde_json::to_value(Payload { organization, service, volumes }).map_err(anyhow::Error::new)?;
         let job = NewJob {
             pool: Pool::Deployments,
             serial_key: Some(serial_key(service)),
             unique_key: Some(format!("teardown/{service}")),
+            attempts_max: ATTEMPTS_MAX,
             ..NewJob::new(KIND, Some(organization), payload)
         };
         store::jobs::enqueue(write, self.clock(), self.entropy(), job).await?;
@@ -56,7 +55,7 @@ impl Control {
         let job = NewJob {
             pool: Pool::Deployments,
             unique_key: Some(format!("teardown/{environment}")),
-            attempts_max: 60,
+            attempts_max: ATTEMPTS_MAX,
             ..NewJob::new(ENVIRONMENT_KIND, Some(organization), payload)
         };
         store::jobs::enqueue(write, self.clock(), self.entropy(), job).await?;
@@ -83,12 +82,10 @@ impl Handler for TeardownJob {
         let now = control.clock().now();
         let streams: Vec<LogStream> = {
             let mut read = control.store().read().await?;
-            let page = store::Page { limit: store::PAGE_LIMIT_MAX, after: None };
-            let deployments = store::deployments::list_of_service(&mut read, payload.organization, payload.service, &page).await?;
-            let runs = store::runs::list(&mut read, payload.organization, payload.service, &page).await?;
-            let deployments = deployments.rows.into_iter().map(|row| LogStream::Deployment(row.id));
-            let runs = runs.rows.into_iter().map(|row| LogStream::Run(row.id));
-            std::iter::once(LogStream::Service(payload.service)).chain(deployments).chain(runs).collect()
+            let deployments = store::deployments::list_ids(&mut read, payload.organization, payload.service).await?;
+            let runs = store::runs::list_ids(&mut read, payload.organization, payload.service).await?;
+            let deployments = deployments.into_iter().map(LogStream::Deployment);
+            std::iter::once(LogStream::Service(payload.service)).chain(deployments).chain(runs.into_iter().map(LogStream::Run)).collect()
         };
         for stream in streams {
             control.server().purge_logs(Some(stream), now).await.map_err(|failure| JobError::retry(anyhow::anyhow!("{failure}")))?;
@@ -117,7 +114,7 @@ impl Handler for EnvironmentTeardownJob {
         let control = &self.0;
         let left = store::services::count_in_environment(&mut control.store().read().await?, payload.organization, payload.environment).await?;
         if left > 0 {
-            return Err(JobError::later(anyhow::anyhow!("{left} services are still being taken away"), std::time::Duration::from_secs(1)));
+            return Err(JobError::retry(anyhow::anyhow!("{left} services are still being taken away")));
         }
         let removal = Removal::Environment { environment: payload.environment };
         let report = control.server().remove(removal).await.map_err(|failure| JobError::retry(anyhow::anyhow!("{failure}")))?;

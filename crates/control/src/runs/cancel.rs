@@ -1,7 +1,9 @@
 use contract::Code;
 use contract::runs::Run;
+use deployer::protocol::LogStream;
 use domain::id::{Id, RunId};
 use domain::permission::Permission;
+use store::jobs::Cancel;
 use store::runs::RunState;
 
 use crate::access::Actor;
@@ -19,10 +21,12 @@ impl Control {
         if row.finished_at.is_some() {
             return Err(ControlError::refused(Code::Conflict, "The run has ended already."));
         }
-        if let Some(job) = row.job_id {
-            store::jobs::cancel(&mut write, job, now).await?;
-        }
-        if row.state == RunState::Queued {
+        let waits = match row.job_id {
+            Some(job) => store::jobs::cancel(&mut write, job, now).await? == Cancel::Canceled,
+            None => true,
+        };
+        if waits {
+            self.enqueue_close_log(&mut write, actor.organization, LogStream::Run(id), crate::word(&RunState::Canceled)).await?;
             store::runs::end(&mut write, id, RunState::Canceled, None, Some("canceled before it began"), now).await?;
         }
         self.record(actor, "run.canceled").resource("run", id, None).append(&mut write).await?;

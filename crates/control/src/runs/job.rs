@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deployer::protocol::{LogStream, RunOrder};
+use contract::Code;
+use deployer::protocol::{LogStream, RunEnd, RunOrder};
 use domain::id::RunId;
+use domain::permission::Permission;
 use jobs::{Handler, JobError, Lease};
 use serde::Deserialize;
 use store::jobs::JobRow;
 use store::runs::{RunRow, RunState};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::ControlError;
 use crate::state::Control;
 
 pub const KIND: &str = "run.run";
@@ -47,6 +50,9 @@ impl Handler for RunJob {
             Ok(end) if end.out_of_memory => (RunState::Failed, Some(end.exit_code), Some("ran out of memory".to_owned())),
             Ok(end) if end.exit_code == 0 => (RunState::Succeeded, Some(0), None),
             Ok(end) => (RunState::Failed, Some(end.exit_code), None),
+            // Not the command's fault: the run has the same id at the next attempt, so it does not begin twice.
+            Err(ControlError::Unavailable(why)) => return Err(JobError::retry(anyhow::anyhow!(why))),
+            Err(ControlError::Internal(cause)) => return Err(JobError::retry(cause)),
             Err(error) => (RunState::Failed, None, Some(error.to_string())),
         };
         self.end(&row, &lease, state, exit_code, reason).await
@@ -67,12 +73,15 @@ impl RunJob {
         Ok(row.filter(|row| row.finished_at.is_none()))
     }
 
-    async fn perform(&self, row: &RunRow, cancel: CancellationToken) -> anyhow::Result<deployer::protocol::RunEnd> {
+    async fn perform(&self, row: &RunRow, cancel: CancellationToken) -> Result<RunEnd, ControlError> {
         let control = &self.0;
         let facts = control.service_facts(row.organization_id, row.service_id).await?;
+        if !control.still_allowed(&row.author_kind, row.author_id.as_deref(), &facts.located(), Permission::ExecWrite).await? {
+            return Err(ControlError::refused(Code::Forbidden, "Whoever asked for this run has lost the right to it in the meantime."));
+        }
         let release = store::releases::find(&mut control.store().read().await?, row.organization_id, row.release_id)
             .await?
-            .ok_or_else(|| anyhow::anyhow!("the release is gone"))?;
+            .ok_or(ControlError::NotFound("release"))?;
         let order = RunOrder {
             run: row.id,
             stream: LogStream::Run(row.id),
@@ -80,7 +89,7 @@ impl RunJob {
             command: row.command.0.clone(),
             timeout_seconds: u32::try_from(row.timeout_seconds).unwrap_or(u32::MAX),
         };
-        Ok(control.server().run(order, cancel).await?)
+        control.server().run(order, cancel).await.map_err(ControlError::Server)
     }
 
     async fn end(&self, row: &RunRow, lease: &Lease, state: RunState, exit_code: Option<i64>, reason: Option<String>) -> Result<(), JobError> {

@@ -7,10 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use contract::Code;
 use contract::runs::{CreateTerminal, Terminal};
 use deployer::protocol::{ExecOrder, ExecSession, TerminalSize};
-use domain::id::UserId;
 use domain::permission::Permission;
 
-use crate::access::Actor;
+use crate::access::{Actor, Kind};
 use crate::error::{ControlError, Result};
 use crate::state::Control;
 
@@ -78,9 +77,13 @@ impl Control {
         Ok((session, ticket.actor))
     }
 
-    /// Asked again every few seconds while a terminal is open.
+    /// Whether the session or token that asked for the terminal lives and still has the right. Asked again every few seconds
+    /// while a terminal is open.
     pub async fn terminal_allowed(&self, actor: &Actor) -> Result<bool> {
-        let user: UserId = actor.principal.user;
-        self.still_allowed("user", Some(&user.to_string()), actor.organization, Permission::ExecWrite).await
+        match self.recheck(actor, Kind::Service, Permission::ExecWrite).await {
+            Ok(()) => Ok(true),
+            Err(error @ (ControlError::Unavailable(_) | ControlError::Internal(_))) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 }
