@@ -6,17 +6,21 @@
 pub mod accounts;
 pub mod audit;
 pub mod cleanup;
+pub mod credentials;
 pub mod deployments;
 pub mod health;
 pub mod instance;
 pub mod logs;
 pub mod organizations;
+pub mod overview;
 pub mod page;
 pub mod problem;
 pub mod releases;
 pub mod replicas;
 pub mod runs;
+pub mod tags;
 pub mod tokens;
+pub mod uploads;
 
 pub use page::Page;
 pub use problem::{Code, FieldError, Problem};

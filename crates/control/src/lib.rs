@@ -21,13 +21,18 @@ pub mod retention;
 pub mod rotation;
 pub mod running;
 pub mod runs;
+pub mod uploads;
 pub mod variables;
 
+mod credentials;
 mod health;
 mod instance;
 mod organizations;
+mod overview;
 mod page;
+mod search;
 mod state;
+mod tags;
 mod tokens;
 
 pub use error::{ControlError, Result};

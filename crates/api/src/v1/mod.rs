@@ -4,16 +4,20 @@ use crate::endpoint::Endpoint;
 
 pub mod accounts;
 pub mod audit;
+pub mod credentials;
 pub mod deployments;
 pub mod instance;
 pub mod invitations;
 pub mod logs;
 pub mod members;
 pub mod organizations;
+pub mod overview;
 pub mod releases;
 pub mod running;
 pub mod runs;
+pub mod tags;
 pub mod tokens;
+pub mod uploads;
 
 /// Every endpoint of the API. The order is the order of the reference.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -25,6 +29,10 @@ pub fn endpoints() -> Vec<Endpoint> {
         members::endpoints(),
         invitations::endpoints(),
         audit::endpoints(),
+        overview::endpoints(),
+        credentials::endpoints(),
+        tags::endpoints(),
+        uploads::endpoints(),
         running::endpoints(),
         deployments::endpoints(),
         releases::endpoints(),

@@ -19,7 +19,6 @@ mod request;
 mod rollback;
 mod scale;
 mod shown;
-mod sources;
 mod switch_state;
 mod waiting;
 

@@ -1,12 +1,9 @@
-//! What a deployment needs from credentials and uploads.
-
-use std::path::PathBuf;
+//! Opens a credential for a deployment.
 
 use deployer::protocol::{GitCredential, RegistryCredential};
 use domain::credential::CredentialKind;
-use domain::id::{CredentialId, Id, OrganizationId, UploadId};
+use domain::id::{CredentialId, OrganizationId};
 use store::credentials::CredentialRow;
-use vault::Place;
 
 use crate::error::{ControlError, Result};
 use crate::state::Control;
@@ -15,15 +12,14 @@ impl Control {
     /// Opens a credential for the worker that needs it, and notes so in the audit log.
     async fn opened_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<(CredentialRow, domain::Secret<String>)> {
         let row = store::credentials::find(&mut self.store().read().await?, organization, id).await?.ok_or(ControlError::NotFound("credential"))?;
-        let place = Place { tenant: organization.uuid(), table: "credentials", column: "sealed_value", row: id.uuid(), name: "" };
-        let value = self.keys().open(self.store(), &place, &row.sealed_value).await?;
+        let value = self.keys().open(self.store(), &super::place(organization, id), &row.sealed_value).await?;
         let mut write = self.store().write().await?;
         self.record_system(Some(organization), "deployer", "credential.used").resource("credential", id, Some(&row.name)).append(&mut write).await?;
         write.commit().await?;
         Ok((row, value))
     }
 
-    pub(super) async fn git_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<GitCredential> {
+    pub(crate) async fn git_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<GitCredential> {
         let (row, value) = self.opened_credential(organization, id).await?;
         match row.kind {
             CredentialKind::GitToken => Ok(GitCredential::Token { username: row.username.unwrap_or_else(|| "git".to_owned()), token: value }),
@@ -32,17 +28,11 @@ impl Control {
         }
     }
 
-    pub(super) async fn registry_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<RegistryCredential> {
+    pub(crate) async fn registry_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<RegistryCredential> {
         let (row, value) = self.opened_credential(organization, id).await?;
         match row.kind {
             CredentialKind::Registry => Ok(RegistryCredential { username: row.username.unwrap_or_default(), password: value }),
             _ => Err(ControlError::refused(contract::Code::Conflict, "The credential is one of a Git host; an image needs one of a registry.")),
         }
-    }
-
-    /// Path of an upload and its SHA-256 in hexadecimal.
-    pub(super) async fn upload_file(&self, organization: OrganizationId, id: UploadId) -> Result<(PathBuf, String)> {
-        let row = store::uploads::find(&mut self.store().read().await?, organization, id).await?.ok_or(ControlError::NotFound("upload"))?;
-        Ok((self.config().data_dir.join("uploads").join(id.to_string()), row.content_digest))
     }
 }
