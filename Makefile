@@ -15,14 +15,14 @@ help: ## this list
 
 run: ## build and start Seaway on http://localhost:8080 (SQLite, this machine's Docker)
 	@tests/setup.sh run
-	cargo build --quiet --package seaway
+	cargo build --quiet --package seaway --package fileserver
 	$(TARGET)/debug/seaway serve
 
 build:
-	cargo build --quiet --package seaway
+	cargo build --quiet --package seaway --package fileserver
 
 release: ## the binary as it is shipped
-	cargo build --release --package seaway
+	cargo build --release --package seaway --package fileserver
 
 fmt: ## format the code
 	cargo fmt --all
