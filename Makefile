@@ -4,25 +4,34 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC = $(TARGET)/$(HOST)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TESTS := $(if $(NEXTEST),cargo nextest run,cargo test)
 PYTHON := python3
 
-.PHONY: help run build release lint test unit docs-test e2e e2e-full e2e-postgres image bench setup fmt openapi clean-docker
+.PHONY: help run build fileserver release lint test unit docs-test e2e e2e-full e2e-postgres image bench setup fmt openapi clean-docker
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 run: ## build and start Seaway on http://localhost:8080 (SQLite, this machine's Docker)
 	@tests/setup.sh run
-	cargo build --quiet --package seaway --package fileserver
+	$(MAKE) --no-print-directory build
 	$(TARGET)/debug/seaway serve
 
-build:
-	cargo build --quiet --package seaway --package fileserver
+build: fileserver
+	cargo build --quiet --package seaway
+	cp -u $(STATIC)/release/seaway-fileserver $(TARGET)/debug/
 
-release: ## the binary as it is shipped
-	cargo build --release --package seaway --package fileserver
+# Static sites are images of nothing but their files and this program, so it must not need a C library. The flag reaches only
+# the program itself because a target is named.
+fileserver:
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --release --package fileserver --target $(HOST)
+
+release: fileserver ## the binary as it is shipped
+	cargo build --release --package seaway
+	cp -u $(STATIC)/release/seaway-fileserver $(TARGET)/release/
 
 fmt: ## format the code
 	cargo fmt --all
