@@ -1,31 +1,46 @@
-//! The client verbs: everything that a person does with an instance, over its API.
+//! The client verbs: everything that a person or a pipeline does with an instance, over its API.
 //!
-//! It must never: prompt without a terminal, create something that was not asked for, print a secret without `--reveal`, or
-//! print anywhere but in `output`.
+//! It must never: ask a question without a terminal, create what was not named, send a token to another instance than it
+//! belongs to, print a secret without `--reveal`, or print anywhere but in [`output`].
+//!
+//! To add a verb: a variant in [`Verb`] and its file in `verbs/`; a line in docs/cli.md. Every verb that reads answers
+//! `--json` too.
+
+mod api;
+mod archive;
+mod arguments;
+mod failure;
+mod follow;
+mod link;
+mod output;
+mod settings;
+mod target;
+mod terminal;
+mod time;
+mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Subcommand};
+use clap::CommandFactory;
 
-#[derive(Debug, Args, Default, Clone)]
-pub struct Globals {
-    /// Answers as JSON; streams as one object a line
-    #[arg(long, global = true)]
-    pub json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Verb {
-    /// Print a completion script for your shell
-    Completions { shell: clap_complete::Shell },
-}
+pub use arguments::{Globals, Verb};
+pub use failure::{Failure, codes};
 
 /// Runs a verb; `C` is the whole command line, for completions.
-pub fn run<C: CommandFactory>(_globals: Globals, verb: Verb) -> ExitCode {
-    match verb {
-        Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut C::command(), "seaway", &mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
+pub fn run<C: CommandFactory>(globals: Globals, verb: Verb) -> ExitCode {
+    let output = output::Output::new(globals.json);
+    if let Verb::Completions { shell } = verb {
+        return output.completions(shell, &mut C::command());
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.failure(&Failure::other(format!("the process cannot start: {error}"))),
+    };
+    let result = runtime.block_on(verbs::run(&globals, output, verb));
+    // A thread may still wait for the keyboard.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(failure) => output.failure(&failure),
     }
 }

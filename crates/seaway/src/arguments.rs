@@ -126,3 +126,23 @@ pub enum UserVerb {
     /// Print a one-time link with which this person chooses a new password
     ResetPassword { email: String },
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn verbs_of_the_document_exist_and_every_verb_is_in_it() {
+        let document = include_str!("../../../docs/cli.md");
+        for verb in Arguments::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            assert!(document.contains(&format!("`seaway {}", verb.get_name())), "docs/cli.md lacks `seaway {}`", verb.get_name());
+        }
+    }
+}

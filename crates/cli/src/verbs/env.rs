@@ -1,0 +1,202 @@
+//! Variables.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, segment};
+use crate::arguments::{EnvVerb, Kind, Level};
+use crate::failure::{Failure, Result};
+use crate::target::{Context, text};
+
+const INPUT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+pub async fn run(context: &Context, verb: EnvVerb) -> Result<()> {
+    let api = context.api()?;
+    let output = context.output;
+    match verb {
+        EnvVerb::Ls { level } => {
+            let variables = list(&api, &owner(context, &api, &level).await?).await?;
+            output.table(&variables, &["NAME", "KIND", "VALUE"], |variable| {
+                vec![text(variable, "name").to_owned(), text(variable, "kind").to_owned(), shown(variable)]
+            });
+        }
+        EnvVerb::Set { variables, kind, level } => {
+            let owner = owner(context, &api, &level).await?;
+            let mut set = Vec::new();
+            for variable in variables {
+                let (name, value) = match variable.split_once('=') {
+                    Some((name, value)) => (name.to_owned(), value.to_owned()),
+                    // Not on the command line: other users of the machine could read it there.
+                    None => (variable, read_input("-".as_ref())?.trim_end_matches('\n').to_owned()),
+                };
+                set.push(with_kind(json!({"name": name, "value": value}), &kind));
+            }
+            changed(context, &api.patch(&format!("{owner}/variables"), &json!({"set": set})).await?);
+        }
+        EnvVerb::Unset { names, level } => {
+            let owner = owner(context, &api, &level).await?;
+            changed(context, &api.patch(&format!("{owner}/variables"), &json!({"unset": names})).await?);
+        }
+        EnvVerb::Get { name, reveal, level } => {
+            let owner = owner(context, &api, &level).await?;
+            let variables = list(&api, &owner).await?;
+            let found = variables.iter().find(|variable| text(variable, "name") == name);
+            let found = found.ok_or_else(|| Failure::NotFound(format!("there is no variable {name}; list them: seaway env ls")))?;
+            let value = value_of(&api, &owner, found, reveal).await?.ok_or_else(|| match text(found, "kind") {
+                "sealed" => Failure::other(format!("{name} is sealed: nobody can see its value again; set a new one")),
+                _ => Failure::usage(format!("{name} is secret; add --reveal to see it (the audit log notes it)")),
+            })?;
+            output.answer(&json!({"name": name, "value": value}), || vec![value.clone()]);
+        }
+        EnvVerb::Import { file, replace, kind, level } => {
+            let owner = owner(context, &api, &level).await?;
+            let body = with_kind(json!({"text": read_input(&file)?, "replace": replace}), &kind);
+            changed(context, &api.post(&format!("{owner}/variables/import"), &body).await?);
+        }
+        EnvVerb::Export { reveal, level } => {
+            let owner = owner(context, &api, &level).await?;
+            let text = export(context, &api, &owner, reveal).await?;
+            output.bytes(text.as_bytes());
+        }
+        EnvVerb::Pull { file, reveal, level } => {
+            let owner = owner(context, &api, &level).await?;
+            if file.exists() {
+                output.confirm(context.globals.yes, &format!("{} is there already and will be replaced.", file.display()))?;
+            }
+            let text = export(context, &api, &owner, reveal).await?;
+            write_private(&file, &text)?;
+            output.answer(&json!({"file": file}), || vec![format!("{} written; keep it out of git", file.display())]);
+        }
+    }
+    Ok(())
+}
+
+async fn owner(context: &Context, api: &Api, level: &Level) -> Result<String> {
+    let target = context.target(api).await?;
+    Ok(match (level.of_project, level.of_environment) {
+        (true, _) => format!("/projects/{}", target.project),
+        (_, true) => format!("/environments/{}", target.environment),
+        _ => format!("/services/{}", target.service),
+    })
+}
+
+async fn list(api: &Api, owner: &str) -> Result<Vec<Value>> {
+    api.all(&format!("{owner}/variables")).await
+}
+
+fn with_kind(mut body: Value, kind: &Kind) -> Value {
+    let word = if kind.sealed { "sealed" } else { "secret" };
+    if let Some(body) = body.as_object_mut().filter(|_| kind.sealed || kind.secret) {
+        body.insert("kind".to_owned(), Value::String(word.to_owned()));
+    }
+    body
+}
+
+fn shown(variable: &Value) -> String {
+    match variable.get("value").and_then(Value::as_str) {
+        Some(value) => crate::output::clean(value),
+        None => "(hidden)".to_owned(),
+    }
+}
+
+/// `None` when it may not be, or was not asked to be, shown.
+async fn value_of(api: &Api, owner: &str, variable: &Value, reveal: bool) -> Result<Option<String>> {
+    if let Some(value) = variable.get("value").and_then(Value::as_str) {
+        return Ok(Some(value.to_owned()));
+    }
+    if !reveal || text(variable, "kind") == "sealed" {
+        return Ok(None);
+    }
+    let path = format!("{owner}/variables/{}/reveal", segment(text(variable, "name")));
+    let revealed: Value = api.post(&path, &json!({"reason": "seaway env --reveal"})).await?;
+    Ok(Some(text(&revealed, "value").to_owned()))
+}
+
+async fn export(context: &Context, api: &Api, owner: &str, reveal: bool) -> Result<String> {
+    let mut lines = String::new();
+    for variable in list(api, owner).await? {
+        let name = text(&variable, "name");
+        match value_of(api, owner, &variable, reveal).await? {
+            Some(value) => lines.push_str(&format!("{name}={}\n", quoted(&value))),
+            None => {
+                lines.push_str(&format!("# {name} is {}\n", text(&variable, "kind")));
+                context.output.remark(format!("{name} is left out: it is {}", text(&variable, "kind")));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// As `.env` files write values: plain when nothing in it is special, in double quotes otherwise.
+fn quoted(value: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+,".contains(letter);
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    let mut text = String::from("\"");
+    for letter in value.chars() {
+        match letter {
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '"' | '\\' | '$' => text.extend(['\\', letter]),
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+    text
+}
+
+fn changed(context: &Context, answer: &Value) {
+    context.output.answer(answer, || {
+        let names = |key: &str| -> Vec<&str> { answer.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect() };
+        let mut lines: Vec<String> = ["added", "changed", "removed"]
+            .iter()
+            .filter(|key| !names(key).is_empty())
+            .map(|key| format!("{key}: {}", names(key).join(", ")))
+            .collect();
+        if lines.is_empty() {
+            lines.push("nothing changed".to_owned());
+        }
+        lines.extend(names("deployments").iter().map(|id| format!("deployment {id} brings it to the app; follow it: seaway logs -f --deployment {id}")));
+        lines
+    });
+}
+
+fn read_input(path: &Path) -> Result<String> {
+    let fail = |error: std::io::Error| Failure::other(format!("{}: {error}", path.display()));
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(fail)?;
+    } else {
+        std::fs::File::open(path).map_err(fail)?.take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(fail)?;
+    }
+    Ok(text)
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let fail = |error: std::io::Error| Failure::other(format!("{}: {error}", path.display()));
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
+    file.write_all(text.as_bytes()).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_where_needed() {
+        for (value, expected) in [
+            ("postgres://a:b@c/d", "postgres://a:b@c/d"),
+            ("", "\"\""),
+            ("two words", "\"two words\""),
+            ("a\"b\\c$d", "\"a\\\"b\\\\c\\$d\""),
+            ("one\ntwo", "\"one\\ntwo\""),
+            ("#x", "\"#x\""),
+        ] {
+            assert_eq!(quoted(value), expected);
+        }
+    }
+}

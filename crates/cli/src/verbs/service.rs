@@ -1,0 +1,156 @@
+//! The service as a whole: state, releases, replicas, switching.
+
+use std::process::ExitCode;
+
+use contract::deployments::Deployment;
+use contract::releases::Release;
+use contract::replicas::ServiceStatus;
+use domain::{Clock, SystemClock};
+use serde_json::{Map, Value, json};
+
+use super::deploy::watch;
+use crate::failure::{Failure, Result};
+use crate::target::{Context, text};
+use crate::time::ago;
+
+pub async fn status(context: &Context) -> Result<()> {
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let status: ServiceStatus = api.get(&format!("/services/{}/status", target.service)).await?;
+    context.output.answer(&json!({"service": target.service, "name": target.name, "status": status}), || {
+        let word = serde_json::to_value(status.state).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+        let version = status.version.map_or_else(String::new, |version| format!(" v{version}"));
+        let mut lines = vec![format!("{}{version}: {word}", target.name)];
+        lines.extend(Some(&status.reason).filter(|reason| !reason.is_empty()).map(|reason| format!("  {reason}")));
+        lines.extend(status.url.as_ref().map(|url| format!("  {url}")));
+        lines.extend(status.replicas.iter().map(|replica| format!("  {}: {}", replica.name, replica.state)));
+        lines
+    });
+    Ok(())
+}
+
+pub async fn replicas(context: &Context) -> Result<()> {
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let status: ServiceStatus = api.get(&format!("/services/{}/status", target.service)).await?;
+    let now = SystemClock.now();
+    context.output.table(&status.replicas, &["REPLICA", "STATE", "RELEASE", "STARTED", "RESTARTS", ""], |replica| {
+        let started = replica.started_at.map_or_else(String::new, |time| ago(time, now));
+        let note = match (replica.out_of_memory, replica.exit_code) {
+            (true, _) => "out of memory".to_owned(),
+            (false, Some(code)) => format!("exit {code}"),
+            _ => String::new(),
+        };
+        vec![replica.name.clone(), replica.state.clone(), format!("v{}", replica.version), started, replica.restarts.to_string(), note]
+    });
+    Ok(())
+}
+
+pub async fn releases(context: &Context) -> Result<()> {
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let releases: Vec<Release> = api.all(&format!("/services/{}/releases", target.service)).await?;
+    let now = SystemClock.now();
+    context.output.table(&releases, &["RELEASE", "", "WHEN", "WHY", "BY"], |release| {
+        let mark = match (release.current, release.rollback_possible) {
+            (true, _) => "serves",
+            (false, true) => "",
+            (false, false) => "image gone",
+        };
+        let author = release.author.clone().or(release.commit_author.clone()).unwrap_or_default();
+        vec![format!("v{}", release.version), mark.to_owned(), ago(release.created_at, now), release.reason.clone(), author]
+    });
+    Ok(())
+}
+
+pub async fn rollback(context: &Context, version: Option<String>, force: bool, detach: bool) -> Result<ExitCode> {
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let version = match version {
+        None => None,
+        Some(text) => {
+            let number = text.trim_start_matches('v').parse::<u64>();
+            Some(number.map_err(|_| Failure::usage(format!("{text:?} is no release; write v4, or list them: seaway releases")))?)
+        }
+    };
+    let mut body = json!({"force": force});
+    if let (Some(version), Some(body)) = (version, body.as_object_mut()) {
+        body.insert("version".to_owned(), version.into());
+    }
+    let deployment: Deployment = api.post(&format!("/services/{}/rollback", target.service), &body).await?;
+    watch(context, &api, deployment, detach).await
+}
+
+pub async fn scale(context: &Context, processes: &[String], detach: bool) -> Result<ExitCode> {
+    let mut counts = Map::new();
+    for text in processes {
+        let parsed = text.split_once('=').and_then(|(name, count)| Some((name, count.parse::<u32>().ok()?)));
+        let (name, count) = parsed.ok_or_else(|| Failure::usage(format!("{text:?} is not PROCESS=COUNT, e.g. web=2")))?;
+        counts.insert(name.to_owned(), count.into());
+    }
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let answer: Value = api.post(&format!("/services/{}/scale", target.service), &json!({"processes": counts})).await?;
+    finish(context, &api, answer, detach).await
+}
+
+/// `restart`, `start` or `stop`.
+pub async fn switch(context: &Context, verb: &str, detach: bool) -> Result<ExitCode> {
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let answer: Value = api.post(&format!("/services/{}/{verb}", target.service), &json!({})).await?;
+    if verb == "stop" {
+        context.output.answer(&answer, || vec![format!("{} stops; start it again: seaway start", target.name)]);
+        return Ok(ExitCode::SUCCESS);
+    }
+    finish(context, &api, answer, detach).await
+}
+
+/// Some changes need no deployment (nothing runs yet, nothing changed): then there is nothing to follow.
+async fn finish(context: &Context, api: &crate::api::Api, answer: Value, detach: bool) -> Result<ExitCode> {
+    if !text(&answer, "id").starts_with("dep_") {
+        context.output.answer(&answer, || vec!["done; nothing had to be deployed".to_owned()]);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deployment: Deployment = serde_json::from_value(answer).map_err(|error| Failure::other(error.to_string()))?;
+    watch(context, api, deployment, detach).await
+}
+
+/// Prints the address; a browser is opened by the desktop's own handler of links when there is one.
+pub async fn open(context: &Context, print: bool) -> Result<()> {
+    let api = context.api()?;
+    let target = context.target(&api).await?;
+    let status: ServiceStatus = api.get(&format!("/services/{}/status", target.service)).await?;
+    let url = match status.url {
+        Some(url) => url,
+        None => {
+            let service: Value = api.get(&format!("/services/{}", target.service)).await?;
+            text(&service, "url").to_owned()
+        }
+    };
+    if url.is_empty() {
+        return Err(Failure::NotFound("the service has no address yet; deploy it: seaway deploy".to_owned()));
+    }
+    context.output.answer(&json!({"url": url}), || vec![url.clone()]);
+    if !print && !context.output.json() && !open_browser(&url) {
+        context.output.remark("no browser was found; open the address yourself");
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "on the person's own machine: opens the address in the browser, as an argument, without a shell")]
+fn open_browser(url: &str) -> bool {
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return false;
+    }
+    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    (desktop || cfg!(target_os = "macos"))
+        && std::process::Command::new(program)
+            .arg(url)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+}
