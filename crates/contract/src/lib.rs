@@ -15,12 +15,15 @@ pub mod organizations;
 pub mod overview;
 pub mod page;
 pub mod problem;
+pub mod projects;
 pub mod releases;
 pub mod replicas;
 pub mod runs;
 pub mod tags;
 pub mod tokens;
 pub mod uploads;
+pub mod services;
+pub mod variables;
 
 pub use page::Page;
 pub use problem::{Code, FieldError, Problem};

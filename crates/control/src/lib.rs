@@ -25,15 +25,21 @@ pub mod uploads;
 pub mod variables;
 
 mod credentials;
+mod domains;
+mod environments;
 mod health;
 mod instance;
+mod named;
 mod organizations;
 mod overview;
 mod page;
+mod projects;
 mod search;
+mod services;
 mod state;
 mod tags;
 mod tokens;
+mod volumes;
 
 pub use error::{ControlError, Result};
 pub use state::{Control, ControlConfig, ControlParts};

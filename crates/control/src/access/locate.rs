@@ -6,7 +6,9 @@
 //! To add a kind: a variant of [`Kind`], a function here with one query over the resource and its parents (JOINs; nothing
 //! deleted), a line in [`locate`].
 
-use domain::id::{DeploymentId, Id, OrganizationId, ReleaseId, RunId, ServiceId};
+use domain::id::{
+    CredentialId, DeploymentId, EnvironmentId, Id, OrganizationId, ProjectId, ReleaseId, RunId, ServiceId, UploadId, VolumeId,
+};
 use store::{Read, organizations};
 
 use super::{Kind, Located};
@@ -36,30 +38,76 @@ async fn organization(unit: &mut Read, text: &str) -> Result<Option<Located>> {
     Ok(id.map(|id| Located { organization: id, project: None, environment: None, service: None, id: id.uuid() }))
 }
 
-// Filled in by the projects vertical.
-
-async fn project(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+/// By id, or `<organization>.<project>` in slugs.
+async fn project(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let row = match text.parse::<ProjectId>() {
+        Ok(id) => store::projects::find_any(unit, id).await?,
+        Err(_) => project_by_slugs(unit, &text.split('.').collect::<Vec<_>>()).await?,
+    };
+    Ok(row.map(|row| Located { organization: row.organization_id, project: Some(row.id), environment: None, service: None, id: row.id.uuid() }))
 }
 
-async fn environment(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+async fn project_by_slugs(unit: &mut Read, slugs: &[&str]) -> Result<Option<store::projects::ProjectRow>> {
+    let [organization, project] = slugs else { return Ok(None) };
+    let Some(organization) = organizations::find_by_slug(unit, organization).await? else { return Ok(None) };
+    Ok(store::projects::find_by_slug(unit, organization.id, project).await?)
 }
 
-async fn service(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+/// By id, or `<organization>.<project>.<environment>` in slugs.
+async fn environment(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let row = match text.parse::<EnvironmentId>() {
+        Ok(id) => store::environments::find_any(unit, id).await?,
+        Err(_) => environment_by_slugs(unit, &text.split('.').collect::<Vec<_>>()).await?,
+    };
+    Ok(row.map(|row| Located {
+        organization: row.organization_id,
+        project: Some(row.project_id),
+        environment: Some(row.id),
+        service: None,
+        id: row.id.uuid(),
+    }))
 }
 
-async fn credential(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+async fn environment_by_slugs(unit: &mut Read, slugs: &[&str]) -> Result<Option<store::environments::EnvironmentRow>> {
+    let [above @ .., environment] = slugs else { return Ok(None) };
+    let Some(project) = project_by_slugs(unit, above).await? else { return Ok(None) };
+    Ok(store::environments::find_by_slug(unit, project.organization_id, project.id, environment).await?)
 }
 
-async fn upload(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+/// By id, or `<organization>.<project>.<environment>.<service>` in slugs.
+async fn service(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    if let Ok(id) = text.parse::<ServiceId>() {
+        return of_service(unit, id, id.uuid()).await;
+    }
+    let slugs: Vec<&str> = text.split('.').collect();
+    let [above @ .., service] = slugs.as_slice() else { return Ok(None) };
+    let Some(environment) = environment_by_slugs(unit, above).await? else { return Ok(None) };
+    match store::services::find_by_slug(unit, environment.organization_id, environment.id, service).await? {
+        Some(row) => of_service(unit, row.id, row.id.uuid()).await,
+        None => Ok(None),
+    }
 }
 
-async fn volume(_unit: &mut Read, _text: &str) -> Result<Option<Located>> {
-    Ok(None)
+async fn credential(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let Ok(id) = text.parse::<CredentialId>() else { return Ok(None) };
+    let row = store::credentials::find_any(unit, id).await?;
+    Ok(row.map(|row| Located { organization: row.organization_id, project: None, environment: None, service: None, id: id.uuid() }))
+}
+
+async fn upload(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let Ok(id) = text.parse::<UploadId>() else { return Ok(None) };
+    match store::uploads::find_any(unit, id).await? {
+        Some(row) => of_service(unit, row.service_id, id.uuid()).await,
+        None => Ok(None),
+    }
+}
+
+async fn volume(unit: &mut Read, text: &str) -> Result<Option<Located>> {
+    let Ok(id) = text.parse::<VolumeId>() else { return Ok(None) };
+    match store::volumes::find_any(unit, id).await? {
+        Some(row) => of_service(unit, row.service_id, id.uuid()).await,
+        None => Ok(None),
+    }
 }
 
 async fn deployment(unit: &mut Read, text: &str) -> Result<Option<Located>> {

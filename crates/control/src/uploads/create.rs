@@ -51,7 +51,7 @@ impl Control {
         };
         let file = made.await.map_err(|error| ControlError::Internal(error.into()))?.map_err(unwritten)?;
         let (file, temporary) = file.into_parts();
-        let target = folder.join(id.to_string());
+        let target = self.upload_path(id);
         Ok(Incoming { id, service, file: File::from_std(file), temporary, digest: Sha256::new(), head: Vec::new(), size_bytes: 0, target })
     }
 

@@ -25,7 +25,7 @@ impl Control {
 
     /// The file of a row that is gone; what cannot be removed now is told, and harms nobody.
     pub(super) async fn remove_upload_file(&self, id: UploadId) {
-        let path = self.uploads_folder().join(id.to_string());
+        let path = self.upload_path(id);
         if let Err(error) = tokio::fs::remove_file(&path).await
             && error.kind() != std::io::ErrorKind::NotFound
         {

@@ -20,10 +20,15 @@ impl Control {
         self.config().data_dir.join("uploads")
     }
 
+    /// Where the bytes of an upload are.
+    pub(crate) fn upload_path(&self, id: UploadId) -> PathBuf {
+        self.uploads_folder().join(id.to_string())
+    }
+
     /// Path of an upload and its SHA-256 in hexadecimal.
     pub(crate) async fn upload_file(&self, organization: OrganizationId, id: UploadId) -> Result<(PathBuf, String)> {
         let row = store::uploads::find(&mut self.store().read().await?, organization, id).await?.ok_or(ControlError::NotFound("upload"))?;
-        Ok((self.uploads_folder().join(id.to_string()), row.content_digest))
+        Ok((self.upload_path(id), row.content_digest))
     }
 }
 

@@ -3,7 +3,10 @@
 //! Invariant: a hidden value is sealed to its row of `variable_versions` and leaves through `reveal`, `export` (both asked for
 //! by permission and audited) and [`Control::resolve_variables`] (audited with the deployment) only.
 
+mod change;
+mod read;
 mod resolve;
+mod scope;
 
 pub use resolve::{Purpose, ResolvedVariables};
 

@@ -1,0 +1,28 @@
+use contract::Page;
+use contract::page::PageQuery;
+use contract::services::Service;
+use domain::permission::Permission;
+use store::services::{self, ServiceFilter};
+
+use crate::access::Actor;
+use crate::error::{ControlError, Result};
+use crate::state::Control;
+
+impl Control {
+    /// Services of the environment, or of the whole organization; oldest first.
+    pub async fn list_services(&self, actor: &Actor, query: &PageQuery) -> Result<Page<Service>> {
+        actor.require(Permission::ServicesRead)?;
+        let filter = ServiceFilter { project: actor.located.project, environment: actor.located.environment };
+        let list = format!("services/{}/{filter:?}", actor.organization);
+        let page = self.page_of(&list, query)?;
+        let mut listing = services::list(&mut self.store().read().await?, actor.organization, &filter, &page).await?;
+        listing.rows.retain(|row| actor.sees_project(row.project_id));
+        Ok(self.listed(&list, listing, |row| self.shown_service(row)))
+    }
+
+    pub async fn read_service(&self, actor: &Actor) -> Result<Service> {
+        actor.require(Permission::ServicesRead)?;
+        let row = services::find(&mut self.store().read().await?, actor.organization, actor.service()?).await?;
+        row.map(|row| self.shown_service(row)).ok_or(ControlError::NotFound("service"))
+    }
+}
