@@ -42,6 +42,9 @@ lint: ## formatting, clippy, licences
 	if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences not checked (banned crates are, by a test)"; fi
 
+openapi: ## write docs/openapi.json anew from the endpoints' declarations
+	UPDATE=1 cargo test --quiet --package api --test it document
+
 setup: ## install what the tests need, start Docker, make the base images
 	@tests/setup.sh
 

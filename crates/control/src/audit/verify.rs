@@ -86,7 +86,7 @@ fn key(organization: Option<OrganizationId>) -> String {
 }
 
 fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
-    if !hexadecimal.is_ascii() || hexadecimal.len() % 2 != 0 {
+    if !hexadecimal.is_ascii() || !hexadecimal.len().is_multiple_of(2) {
         return None;
     }
     (0..hexadecimal.len()).step_by(2).map(|place| u8::from_str_radix(hexadecimal.get(place..place + 2)?, 16).ok()).collect()

@@ -1,6 +1,7 @@
 //! Conformance: every repository method on both databases.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod accounts;
 mod audit;
 mod data_map;
 mod jobs;

@@ -1,0 +1,10 @@
+//! The API from outside: journeys, the permission table, the document, the shape of errors.
+//! `SEAWAY_TEST_DATABASE=postgres` runs the same tests on PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod accounts;
+mod answers;
+mod document;
+mod members;
+mod permissions;
+mod tokens;
