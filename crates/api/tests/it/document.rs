@@ -30,11 +30,32 @@ fn every_request_refuses_unknown_fields() {
             let Some(content) = operation.pointer("/requestBody/content/application~1json/schema") else { continue };
             let name = content["$ref"].as_str().unwrap_or_default().rsplit('/').next().unwrap();
             let schema = &document["components"]["schemas"][name];
-            assert_eq!(schema["additionalProperties"], Value::Bool(false), "{method} {path}: {name} needs #[serde(deny_unknown_fields)]");
             looked_at += 1;
+            if schema.get("oneOf").is_some() {
+                // The document cannot say it of an enum: the type itself is asked.
+                assert!(tagged_refuses(name), "{method} {path}: add a sample of {name} to tagged_refuses, and #[serde(deny_unknown_fields)]");
+                continue;
+            }
+            assert_eq!(schema["additionalProperties"], Value::Bool(false), "{method} {path}: {name} needs #[serde(deny_unknown_fields)]");
         }
     }
     assert!(looked_at > 15, "only {looked_at} requests were found");
+}
+
+/// Whether a request type that is an enum refuses an unknown field (and takes the sample without it).
+fn tagged_refuses(name: &str) -> bool {
+    fn refuses<T: serde::de::DeserializeOwned>(sample: Value) -> bool {
+        let mut more = sample.clone();
+        more["nmae"] = Value::Null;
+        serde_json::from_value::<T>(sample).is_ok() && serde_json::from_value::<T>(more).is_err()
+    }
+    match name {
+        "CreateCredential" => {
+            let sample = serde_json::json!({ "kind": "git_token", "name": "n", "token": "t" });
+            refuses::<contract::credentials::CreateCredential>(sample)
+        }
+        _ => false,
+    }
 }
 
 #[test]
