@@ -9,6 +9,8 @@ pub struct Key {
     pub default: &'static str,
     /// May also be given as `<name>_file`; never shown.
     pub secret: bool,
+    /// For docs/configuration.md.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the test that writes the document"))]
     pub meaning: &'static str,
 }
 

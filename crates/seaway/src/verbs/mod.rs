@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::arguments::{Arguments, AuditVerb, Verb};
+use crate::arguments::{Arguments, AuditVerb, UserVerb, Verb};
 use crate::configuration::Configuration;
 use crate::data_dir::DataDir;
 use crate::{logging, runtime, say, serve, store_open};
@@ -46,6 +46,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             Verb::Audit(AuditVerb::Verify) => return audit::verify(&configuration, client.json).await,
             Verb::Doctor => return doctor::run(&configuration, client.json).await,
+            Verb::User(UserVerb::ResetPassword { email }) => setup::reset_password(&configuration, &email, client.json).await?,
             Verb::SetupLink => setup::link(&configuration, client.json).await?,
             _ => bail!("this verb is not built yet"),
         }

@@ -1,0 +1,5 @@
+//! The binary as people start it: processes, signals, files, ports.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod life;
+mod rig;
