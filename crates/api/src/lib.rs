@@ -19,10 +19,12 @@ mod gate;
 mod headers;
 mod idempotency;
 mod pages;
+mod precondition;
 mod problem;
 mod scope;
 
 pub use answer::Answer;
 pub use body::{Body, Query};
+pub use precondition::IfMatch;
 pub use problem::ApiError;
-pub use scope::{Caller, Device, IfMatch, Requester, Visitor};
+pub use scope::{Caller, Device, Requester, Visitor};

@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{IF_MATCH, USER_AGENT};
+use actix_web::http::header::{USER_AGENT};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use contract::Code;
 use control::access::{Actor, Origin, Principal};
@@ -71,22 +71,5 @@ impl FromRequest for Device {
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let text = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
         ready(Ok(Self(text)))
-    }
-}
-
-/// The version in `If-Match`, when there is one.
-pub struct IfMatch(pub Option<i64>);
-
-impl FromRequest for IfMatch {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let Some(value) = request.headers().get(IF_MATCH) else { return ready(Ok(Self(None))) };
-        let version = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-        ready(match version {
-            Some(version) => Ok(Self(Some(version))),
-            None => Err(ApiError::new(Code::PreconditionFailed, "If-Match does not name a version of this resource. Send the ETag of its last answer.")),
-        })
     }
 }

@@ -6,18 +6,25 @@ pub mod accounts;
 pub mod audit;
 pub mod credentials;
 pub mod deployments;
+pub mod domains;
+pub mod environments;
+pub mod files;
 pub mod instance;
 pub mod invitations;
 pub mod logs;
 pub mod members;
 pub mod organizations;
 pub mod overview;
+pub mod projects;
 pub mod releases;
 pub mod running;
 pub mod runs;
+pub mod services;
 pub mod tags;
 pub mod tokens;
 pub mod uploads;
+pub mod variables;
+pub mod volumes;
 
 /// Every endpoint of the API. The order is the order of the reference.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -30,6 +37,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         invitations::endpoints(),
         audit::endpoints(),
         overview::endpoints(),
+        projects::endpoints(),
+        environments::endpoints(),
+        services::endpoints(),
+        variables::endpoints(),
+        files::endpoints(),
+        domains::endpoints(),
+        volumes::endpoints(),
         credentials::endpoints(),
         tags::endpoints(),
         uploads::endpoints(),

@@ -22,6 +22,6 @@ async fn handle(
     version: IfMatch,
     body: Body<ChangeInstance>,
 ) -> Result<Answer<Instance>, ApiError> {
-    let (instance, version) = control.change_instance(&requester, &visitor, version.0, &body.0).await?;
+    let (instance, version) = control.change_instance(&requester, &visitor, version.number()?, &body.0).await?;
     Ok(Answer::ok(instance).version(version))
 }

@@ -1,0 +1,21 @@
+use actix_web::web::Data;
+use contract::projects::DeletionPlan;
+use control::Control;
+use control::access::Kind;
+use domain::permission::Permission;
+
+use crate::endpoint::{Access, Endpoint};
+use crate::{Answer, ApiError, Caller};
+
+pub fn endpoint() -> Endpoint {
+    let access = Access::Resource { kind: Kind::Project, parameter: "project", permission: Permission::ProjectsRead };
+    Endpoint::get("plan_project_deletion", "/projects/{project}/deletion-plan", access)
+        .tag("projects")
+        .summary("What the deletion of a project takes away")
+        .answers::<DeletionPlan>(200)
+        .handle(handle)
+}
+
+async fn handle(caller: Caller, control: Data<Control>) -> Result<Answer<DeletionPlan>, ApiError> {
+    Ok(Answer::ok(control.plan_project_deletion(&caller).await?))
+}

@@ -1,0 +1,24 @@
+use actix_web::web::Data;
+use contract::Page;
+use contract::page::PageQuery;
+use contract::services::Service;
+use control::Control;
+use control::access::Kind;
+use domain::permission::Permission;
+
+use crate::endpoint::{Access, Endpoint};
+use crate::{Answer, ApiError, Caller, Query};
+
+pub fn endpoint() -> Endpoint {
+    let access = Access::Resource { kind: Kind::Organization, parameter: "organization", permission: Permission::ServicesRead };
+    Endpoint::get("list_organization_services", "/organizations/{organization}/services", access)
+        .tag("services")
+        .summary("List the services of an organization")
+        .query::<PageQuery>()
+        .answers::<Page<Service>>(200)
+        .handle(handle)
+}
+
+async fn handle(caller: Caller, control: Data<Control>, Query(query): Query<PageQuery>) -> Result<Answer<Page<Service>>, ApiError> {
+    Ok(Answer::ok(control.list_services(&caller, &query).await?))
+}

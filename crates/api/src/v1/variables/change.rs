@@ -1,0 +1,46 @@
+use actix_web::web::Data;
+use contract::services::DeployQuery;
+use contract::variables::{ChangeVariables, VariablesChanged};
+use control::Control;
+use control::access::Kind;
+use domain::permission::Permission;
+
+use crate::endpoint::{Access, Endpoint};
+use crate::{Answer, ApiError, Body, Caller, IfMatch, Query};
+
+pub fn endpoints() -> [Endpoint; 3] {
+    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesWrite };
+    [
+        Endpoint::patch("change_project_variables", "/projects/{project}/variables", access(Kind::Project, "project"))
+            .tag("variables")
+            .summary("Set and unset variables")
+            .body::<ChangeVariables>()
+            .query::<DeployQuery>()
+            .answers::<VariablesChanged>(200)
+            .handle(handle),
+        Endpoint::patch("change_environment_variables", "/environments/{environment}/variables", access(Kind::Environment, "environment"))
+            .tag("variables")
+            .summary("Set and unset variables")
+            .body::<ChangeVariables>()
+            .query::<DeployQuery>()
+            .answers::<VariablesChanged>(200)
+            .handle(handle),
+        Endpoint::patch("change_service_variables", "/services/{service}/variables", access(Kind::Service, "service"))
+            .tag("variables")
+            .summary("Set and unset variables")
+            .body::<ChangeVariables>()
+            .query::<DeployQuery>()
+            .answers::<VariablesChanged>(200)
+            .handle(handle),
+    ]
+}
+
+async fn handle(
+    caller: Caller,
+    control: Data<Control>,
+    IfMatch(if_match): IfMatch,
+    Query(query): Query<DeployQuery>,
+    Body(body): Body<ChangeVariables>,
+) -> Result<Answer<VariablesChanged>, ApiError> {
+    Ok(Answer::ok(control.change_variables(&caller, if_match.as_deref(), body, query.deploy.unwrap_or(true)).await?))
+}
