@@ -128,6 +128,13 @@ pub async fn find_last(unit: &mut impl Unit, service: ServiceId) -> Result<Optio
     fetch_optional!(unit, DeploymentRow, "SELECT {columns} FROM deployments WHERE service_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1", service).await
 }
 
+/// How the deployment before this one of the same service went: the newest that went live or failed.
+pub async fn find_outcome_before(unit: &mut impl Unit, row: &DeploymentRow) -> Result<Option<DeploymentRow>, StoreError> {
+    let text = "SELECT {columns} FROM deployments WHERE service_id = $1 AND finished_at IS NOT NULL AND phase IN ('live', 'failed') \
+                AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT 1";
+    fetch_optional!(unit, DeploymentRow, text, row.service_id, row.created_at, row.id).await
+}
+
 /// Moves an open deployment to a phase.
 ///
 /// # Errors

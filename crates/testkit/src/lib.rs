@@ -11,6 +11,8 @@ pub mod mailbox;
 #[cfg(feature = "server")]
 pub mod scripted;
 #[cfg(feature = "server")]
+pub mod scripted_logs;
+#[cfg(feature = "server")]
 pub mod server;
 
 #[cfg(feature = "server")]

@@ -447,6 +447,11 @@ impl Execution<'_> {
             }
             Err(failure) => return Err(failure.into()),
         };
+        if self.concluded(Step::Switch).await?.is_none() {
+            // Switched by an attempt that died before it could say so: the server answered the repeat with the first result.
+            journal.before(Step::Switch).await?;
+            journal.after(Step::Switch, None).await?;
+        }
         let warning = if built { self.after(facts, release, &journal).await? } else { None };
         let count = |number: u64| i64::try_from(number).ok();
         Ok(End {
@@ -495,6 +500,7 @@ impl Execution<'_> {
         let control = self.control;
         let now = control.clock().now();
         control.faults().at(Step::Record, super::Moment::AfterIntent);
+        let letters = control.notices(self.row, phase, &end).await;
         let mut write = control.store().write().await?;
         self.lease.check(&mut write).await?;
         match store::deployments::end(&mut write, self.row.id, phase, &end, now).await {
@@ -503,6 +509,9 @@ impl Execution<'_> {
             other => other?,
         }
         control.enqueue_prune(&mut write, self.row.organization_id, self.row.service_id).await?;
+        for letter in letters {
+            control.post(&mut write, letter).await.map_err(|error| JobError::retry(anyhow::anyhow!("{error}")))?;
+        }
         write.append_end(control, self.row, phase, &end).await?;
         write.commit().await?;
         control.faults().at(Step::Record, super::Moment::BeforeOutcome);

@@ -14,6 +14,7 @@ mod facts;
 mod faults;
 mod freeze;
 mod journal;
+mod notice;
 mod read;
 mod request;
 mod rollback;

@@ -4,6 +4,7 @@
 mod accounts;
 mod audit;
 mod data_map;
+mod deployments;
 mod jobs;
 mod paging;
 mod projects;

@@ -1,0 +1,10 @@
+//! Use cases and jobs on both databases, with a scripted server side.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod authority;
+mod crash;
+mod deploy;
+mod order;
+mod removal;
+mod rollback;
+mod world;
