@@ -204,8 +204,11 @@ pub async fn conclude(write: &mut Write, id: DeploymentId, step: Step, note: Opt
     Ok(execute!(write, text, id, step, now, note).await? > 0)
 }
 
+/// The steps that were begun, in the order in which they are done.
 pub async fn list_steps(unit: &mut impl Unit, id: DeploymentId) -> Result<Vec<StepRow>, StoreError> {
-    fetch_all!(unit, StepRow, "SELECT {columns} FROM deployment_steps WHERE deployment_id = $1 ORDER BY intent_at", id).await
+    let mut rows = fetch_all!(unit, StepRow, "SELECT {columns} FROM deployment_steps WHERE deployment_id = $1", id).await?;
+    rows.sort_by_key(|row: &StepRow| row.step);
+    Ok(rows)
 }
 
 /// Deletes ended deployments of a service but the newest `kept`; releases stay. Answers those deleted.

@@ -4,7 +4,7 @@
 //! longest ago. **Serial**: of one `serial_key` at most one runs, in the order of enqueueing, retries included.
 //! **Fenced**: each claim raises `fence`; every outcome compares it, so a worker that lost its lease cannot write.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{Id, JobId, OrganizationId};
 use domain::{Clock, Entropy};
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,10 @@ pub async fn enqueue(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy
     let now = clock.now();
     let tenant = job.organization.map_or(Uuid::nil(), Id::uuid);
     let run_at = job.run_at.unwrap_or(now);
+    let created_at = match &job.serial_key {
+        Some(key) => behind(write, key, now).await?,
+        None => now,
+    };
     for _ in 0..ENQUEUE_ATTEMPTS_MAX {
         let inserted = execute!(
             write,
@@ -192,7 +196,7 @@ pub async fn enqueue(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy
             run_at,
             job.attempts_max.max(1),
             job.deadline,
-            now
+            created_at
         )
         .await?;
         if inserted == 1 {
@@ -205,6 +209,14 @@ pub async fn enqueue(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy
         }
     }
     Err(StoreError::Stale { row: "jobs" })
+}
+
+/// A time behind every open job of the serial key: they run in the order in which they were enqueued, also when the clock
+/// stands still or was set back in between. Callers that enqueue for one key at the same time hold a lock for it.
+async fn behind(write: &mut Write, serial_key: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+    let text = "SELECT created_at AS value FROM jobs WHERE serial_key = $1 AND state IN ('queued', 'running') ORDER BY created_at DESC LIMIT 1";
+    let last = fetch_optional!(write, (DateTime<Utc>,), text, serial_key).await?;
+    Ok(last.map_or(now, |(last,)| now.max(last + TimeDelta::microseconds(1))))
 }
 
 /// The job; `None` when there is none or it was cleaned up.

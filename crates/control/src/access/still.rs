@@ -23,8 +23,12 @@ impl Actor {
     /// Who stands behind what this actor asks for.
     pub(crate) fn author(&self) -> Author {
         match &self.principal.via {
-            Via::Session { .. } => Author { kind: "user", id: Some(self.principal.user.to_string()), name: Some(self.principal.name.clone()) },
-            Via::Token { id, .. } => Author { kind: "token", id: Some(id.to_string()), name: Some(format!("{} (token)", self.principal.name)) },
+            Via::Session { .. } => {
+                Author { kind: "user", id: Some(self.principal.user.to_string()), name: Some(self.principal.name.clone()) }
+            }
+            Via::Token { id, .. } => {
+                Author { kind: "token", id: Some(id.to_string()), name: Some(format!("{} (token)", self.principal.name)) }
+            }
         }
     }
 }
@@ -40,7 +44,8 @@ impl Control {
             ("token", Some(id)) => {
                 let Ok(id) = id.parse::<TokenId>() else { return Ok(false) };
                 let now = self.clock().now();
-                let token = tokens::find(&mut read, id).await?.filter(|token| token.expires_at > now && token.scopes.0.contains(&permission));
+                let token =
+                    tokens::find(&mut read, id).await?.filter(|token| token.expires_at > now && token.scopes.0.contains(&permission));
                 (token.as_ref().map(|token| token.user_id), token.as_ref().map(restriction_of))
             }
             _ => (None, None),

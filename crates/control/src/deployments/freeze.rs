@@ -79,7 +79,8 @@ impl Control {
         let (sealed, names) = match (&base, row.target_release_id) {
             (Some(target), Some(_)) => {
                 // A rollback brings the variables of then back, sealed anew for the new row.
-                let text = self.keys().open(self.store(), &sealed_place(row.organization_id.uuid(), target.id), &target.sealed_variables).await?;
+                let text =
+                    self.keys().open(self.store(), &sealed_place(row.organization_id.uuid(), target.id), &target.sealed_variables).await?;
                 (self.keys().seal(self.store(), &place, &text).await?, target.variable_names.clone())
             }
             _ => {
@@ -100,14 +101,21 @@ impl Control {
                     masks: resolved.masks.iter().map(|mask| mask.reveal().clone()).collect(),
                 };
                 let text = Secret::new(serde_json::to_string(&frozen).map_err(anyhow::Error::new)?);
-                (self.keys().seal(self.store(), &place, &text).await?, store::Json(serde_json::json!(resolved.values.keys().collect::<Vec<_>>())))
+                (
+                    self.keys().seal(self.store(), &place, &text).await?,
+                    store::Json(serde_json::json!(resolved.values.keys().collect::<Vec<_>>())),
+                )
             }
         };
         let rollback = base.as_ref().filter(|_| row.target_release_id.is_some());
         let (image, image_bytes, revision, subject, author) = match (built, &base) {
-            (Some(built), _) => {
-                (built.image.clone(), i64::try_from(built.size_bytes).unwrap_or(0), built.revision.clone(), built.commit_subject.clone(), built.commit_author.clone())
-            }
+            (Some(built), _) => (
+                built.image.clone(),
+                i64::try_from(built.size_bytes).unwrap_or(0),
+                built.revision.clone(),
+                built.commit_subject.clone(),
+                built.commit_author.clone(),
+            ),
             (None, Some(base)) => {
                 (base.image.clone(), base.image_bytes, base.revision.clone(), base.commit_subject.clone(), base.commit_author.clone())
             }
@@ -168,7 +176,9 @@ impl Control {
             .mounts
             .iter()
             .map(|mount| match mount {
-                Mount::Volume { volume, path, read_only } => DesiredMount::Volume { volume: *volume, path: path.clone(), read_only: *read_only },
+                Mount::Volume { volume, path, read_only } => {
+                    DesiredMount::Volume { volume: *volume, path: path.clone(), read_only: *read_only }
+                }
                 Mount::File { path, file } => {
                     let content = frozen.files.get(file).cloned().unwrap_or_default();
                     DesiredMount::File { path: path.clone(), content: Secret::new(content) }

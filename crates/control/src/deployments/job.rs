@@ -81,7 +81,12 @@ impl From<ControlError> for Stop {
             }
             ControlError::NotFound(what) => {
                 let message = format!("There is no such {what} any more.");
-                Self::Failed(Failure::new(Cause::Configuration, Step::Accept, message, "Choose another in the service's settings, then deploy again."))
+                Self::Failed(Failure::new(
+                    Cause::Configuration,
+                    Step::Accept,
+                    message,
+                    "Choose another in the service's settings, then deploy again.",
+                ))
             }
             ControlError::Sealed(why) => {
                 Self::Failed(Failure::new(Cause::Internal, Step::Accept, why, "The operator has to unseal the vault; see `seaway doctor`."))
@@ -265,11 +270,11 @@ impl Execution<'_> {
         };
         let configuration = &facts.service.configuration.0;
         let resolved = control
-            .resolve_variables(self.row.organization_id, self.row.service_id, &Purpose {
-                deployment: Some(self.row.id),
-                commit: self.row.commit_id.clone(),
-                ..Purpose::default()
-            })
+            .resolve_variables(
+                self.row.organization_id,
+                self.row.service_id,
+                &Purpose { deployment: Some(self.row.id), commit: self.row.commit_id.clone(), ..Purpose::default() },
+            )
             .await
             .map_err(|error| Stop::from(error).at(Step::Build))?;
         let mut secrets = std::collections::BTreeMap::new();
@@ -398,7 +403,14 @@ impl Execution<'_> {
     }
 
     /// Runs a command of the release; answers its failure, if it failed.
-    async fn once(&self, facts: &ServiceFacts, release: &ReleaseRow, command: Vec<String>, what: &str, timeout_seconds: u32) -> Result<Option<Failure>, Stop> {
+    async fn once(
+        &self,
+        facts: &ServiceFacts,
+        release: &ReleaseRow,
+        command: Vec<String>,
+        what: &str,
+        timeout_seconds: u32,
+    ) -> Result<Option<Failure>, Stop> {
         let control = self.control;
         let shown = command.join(" ");
         let order = RunOrder {

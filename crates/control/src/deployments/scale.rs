@@ -27,12 +27,18 @@ impl Control {
             let pointer = format!("/processes/{name}");
             match configuration.processes.iter_mut().find(|process| &process.name == name) {
                 None => errors.push(FieldError::new(pointer, "not-found", "the service has no such process type")),
-                Some(_) if *replicas > REPLICAS_MAX => errors.push(FieldError::new(pointer, "out-of-range", format!("0 to {REPLICAS_MAX}"))),
+                Some(_) if *replicas > REPLICAS_MAX => {
+                    errors.push(FieldError::new(pointer, "out-of-range", format!("0 to {REPLICAS_MAX}")))
+                }
                 Some(process) => process.replicas = *replicas,
             }
         }
         if configuration.single_writer() && configuration.processes.iter().map(|process| process.replicas).sum::<u32>() > 1 {
-            errors.push(FieldError::new("/processes", "single-writer", "the service writes a volume, so it has at most one replica: two would damage the data"));
+            errors.push(FieldError::new(
+                "/processes",
+                "single-writer",
+                "the service writes a volume, so it has at most one replica: two would damage the data",
+            ));
         }
         if wanted.processes.is_empty() {
             errors.push(FieldError::new("/processes", "required", "name at least one process, for example {\"web\": 2}"));

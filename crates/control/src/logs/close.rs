@@ -21,7 +21,13 @@ struct Payload {
 }
 
 impl Control {
-    pub(crate) async fn enqueue_close_log(&self, write: &mut Write, organization: OrganizationId, stream: LogStream, status: String) -> Result<()> {
+    pub(crate) async fn enqueue_close_log(
+        &self,
+        write: &mut Write,
+        organization: OrganizationId,
+        stream: LogStream,
+        status: String,
+    ) -> Result<()> {
         let payload = serde_json::to_value(Payload { stream, status }).map_err(anyhow::Error::new)?;
         store::jobs::enqueue(write, self.clock(), self.entropy(), NewJob::new(KIND, Some(organization), payload)).await?;
         Ok(())

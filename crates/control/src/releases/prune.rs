@@ -26,7 +26,12 @@ struct Payload {
 }
 
 impl Control {
-    pub(crate) async fn enqueue_prune(&self, write: &mut Write, organization: OrganizationId, service: ServiceId) -> std::result::Result<(), store::StoreError> {
+    pub(crate) async fn enqueue_prune(
+        &self,
+        write: &mut Write,
+        organization: OrganizationId,
+        service: ServiceId,
+    ) -> std::result::Result<(), store::StoreError> {
         let payload = json!({ "organization": organization, "service": service });
         let job = NewJob { unique_key: Some(format!("prune/{service}")), ..NewJob::new(KIND, Some(organization), payload) };
         store::jobs::enqueue(write, self.clock(), self.entropy(), job).await.map(|_| ())

@@ -46,7 +46,9 @@ impl Handler for RunJob {
         let outcome = self.perform(&row, cancel.clone()).await;
         let (state, exit_code, reason) = match outcome {
             _ if cancel.is_cancelled() => (RunState::Canceled, None, Some("canceled".to_owned())),
-            Ok(end) if end.timed_out => (RunState::Failed, Some(end.exit_code), Some(format!("did not end within {} s", row.timeout_seconds))),
+            Ok(end) if end.timed_out => {
+                (RunState::Failed, Some(end.exit_code), Some(format!("did not end within {} s", row.timeout_seconds)))
+            }
             Ok(end) if end.out_of_memory => (RunState::Failed, Some(end.exit_code), Some("ran out of memory".to_owned())),
             Ok(end) if end.exit_code == 0 => (RunState::Succeeded, Some(0), None),
             Ok(end) => (RunState::Failed, Some(end.exit_code), None),
@@ -92,7 +94,14 @@ impl RunJob {
         control.server().run(order, cancel).await.map_err(ControlError::Server)
     }
 
-    async fn end(&self, row: &RunRow, lease: &Lease, state: RunState, exit_code: Option<i64>, reason: Option<String>) -> Result<(), JobError> {
+    async fn end(
+        &self,
+        row: &RunRow,
+        lease: &Lease,
+        state: RunState,
+        exit_code: Option<i64>,
+        reason: Option<String>,
+    ) -> Result<(), JobError> {
         let control = &self.0;
         let mut write = control.store().write().await?;
         lease.check(&mut write).await?;

@@ -60,7 +60,9 @@ async fn a_failed_rollout_keeps_what_serves() {
     on_both(async |store| {
         let world = World::new(store).await;
         world.deploy().await;
-        for (step, cause) in [(Step::Create, Cause::Engine), (Step::Start, Cause::Start), (Step::Health, Cause::Health), (Step::Switch, Cause::Ingress)] {
+        for (step, cause) in
+            [(Step::Create, Cause::Engine), (Step::Start, Cause::Start), (Step::Health, Cause::Health), (Step::Switch, Cause::Ingress)]
+        {
             world.server.fail_at(step, cause);
             let failed = world.deploy().await;
             assert_eq!((failed.phase, failed.failure.unwrap().cause), (Phase::Failed, cause), "{step:?}");
@@ -238,7 +240,10 @@ async fn a_change_during_the_build_is_in_the_release() {
         world.configure(|configuration| configuration.port = 4321).await;
         world.variable("COLOR", "blue").await;
         world.server.release(Step::Build);
-        crate::world::eventually("live", async || world.deployment(asked.id).await.phase.is_end() && world.deployment(asked.id).await.finished_at.is_some()).await;
+        crate::world::eventually("live", async || {
+            world.deployment(asked.id).await.phase.is_end() && world.deployment(asked.id).await.finished_at.is_some()
+        })
+        .await;
         runner.stop(std::time::Duration::from_secs(5)).await;
         let desired = world.server.serving(world.service).unwrap();
         assert_eq!((desired.port, desired.variables["COLOR"].reveal().as_str()), (4321, "blue"));
@@ -251,7 +256,8 @@ async fn a_change_during_the_build_is_in_the_release() {
 async fn failures_and_recoveries_are_mailed() {
     on_both(async |store| {
         let world = World::new(store).await;
-        let mailed = |kind: &str| world.mailbox.to("ada@lighthouse.example").into_iter().filter(|mail| mail.kind == kind).collect::<Vec<_>>();
+        let mailed =
+            |kind: &str| world.mailbox.to("ada@lighthouse.example").into_iter().filter(|mail| mail.kind == kind).collect::<Vec<_>>();
         world.deploy().await;
         assert!(mailed("deployment_failed").is_empty() && mailed("deployment_recovered").is_empty());
         world.server.fail_at(Step::Build, Cause::Build);

@@ -224,3 +224,22 @@ async fn an_ordered_shutdown_hands_the_deployment_on() {
     })
     .await;
 }
+
+/// The clock of the machine is set back between two requests: they still run in the order in which they were asked for.
+#[tokio::test]
+async fn a_clock_that_goes_back_does_not_turn_the_order_round() {
+    on_both(async |store| {
+        let world = World::new(store).await;
+        world.deploy().await;
+        world.deploy().await;
+        let first = world.rollback(1).await.unwrap();
+        world.clock.advance(chrono::TimeDelta::hours(-1));
+        let second = world.rollback(2).await.unwrap();
+        world.clock.advance(chrono::TimeDelta::hours(2));
+        world.work().await;
+        let (first, second) = (world.deployment(first.id).await, world.deployment(second.id).await);
+        assert_eq!((first.phase, first.version, second.phase, second.version), (Phase::Live, Some(3), Phase::Live, Some(4)));
+        assert_eq!(world.server.switches(world.service), [1, 2, 3, 4]);
+    })
+    .await;
+}

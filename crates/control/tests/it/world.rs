@@ -8,7 +8,9 @@ use contract::deployments::{CreateDeployment, CreateRollback, Deployment, Scale}
 use control::access::{Actor, Located, Origin, Principal, Via};
 use control::deployments::{Faults, NoFaults};
 use control::{Control, ControlConfig, ControlParts};
-use domain::id::{DeploymentId, DomainId, EnvironmentId, Id, OrganizationId, ProjectId, RequestId, RunId, ServiceId, SessionId, UserId, VariableId};
+use domain::id::{
+    DeploymentId, DomainId, EnvironmentId, Id, OrganizationId, ProjectId, RequestId, RunId, ServiceId, SessionId, UserId, VariableId,
+};
 use domain::permission::Role;
 use domain::project::EnvironmentKind;
 use domain::service::{Configuration, ServiceKind, Source};
@@ -121,7 +123,8 @@ impl World {
             deleting_at: None,
         };
         store::environments::insert(&mut write, &row).await.unwrap();
-        let source = Source::Git { url: "https://git.example/shop".into(), reference: None, credential: None, submodules: false, lfs: false };
+        let source =
+            Source::Git { url: "https://git.example/shop".into(), reference: None, credential: None, submodules: false, lfs: false };
         let row = ServiceRow {
             id: service,
             organization_id: organization,

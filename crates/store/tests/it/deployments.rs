@@ -152,7 +152,10 @@ async fn deployments_are_found_by_their_organization_only() {
         let (own, stranger) = (maker.organization, maker.stranger());
         let mut read = store.read().await.unwrap();
         let found = deployments::find(&mut read, own, one.id).await.unwrap().unwrap();
-        assert_eq!((found.title.as_deref(), found.trigger_kind, found.fence, found.created_at), (Some("Überschrift"), Trigger::Push, 4, one.created_at));
+        assert_eq!(
+            (found.title.as_deref(), found.trigger_kind, found.fence, found.created_at),
+            (Some("Überschrift"), Trigger::Push, 4, one.created_at)
+        );
         assert!(deployments::find(&mut read, stranger, one.id).await.unwrap().is_none());
         assert_eq!(deployments::find_by_delivery(&mut read, own, maker.service, "push/2").await.unwrap().unwrap().id, two.id);
         assert!(deployments::find_by_delivery(&mut read, stranger, maker.service, "push/2").await.unwrap().is_none());
@@ -211,7 +214,10 @@ async fn a_deployment_moves_on_and_ends_once() {
         change(store, async |write| deployments::end(write, row.id, Phase::Failed, &end, maker.now()).await.unwrap()).await;
         let found = get(store, row.id).await;
         assert_eq!((found.phase, found.failure.unwrap().0, found.skip_reason), (Phase::Failed, failure, Some(SkipReason::Superseded)));
-        assert_eq!((found.superseded_by, found.healthy_after_ms, found.requests_cut, found.gap_ms), (Some(row.id), Some(1), Some(2), Some(3)));
+        assert_eq!(
+            (found.superseded_by, found.healthy_after_ms, found.requests_cut, found.gap_ms),
+            (Some(row.id), Some(1), Some(2), Some(3))
+        );
         assert_eq!((found.warning.as_deref(), found.canceled_by.as_deref()), (Some("careful"), Some("Ada")), "who asked first");
         // Nothing moves it any more.
         let stale = |result: Result<(), StoreError>| matches!(result, Err(StoreError::Stale { .. }));
@@ -274,7 +280,10 @@ async fn old_deployments_are_pruned_and_all_deleted_with_the_service() {
         assert_eq!(gone, [rows[1].id, rows[2].id]);
         assert!(deployments::list_steps(&mut store.read().await.unwrap(), rows[1].id).await.unwrap().is_empty(), "steps go along");
         assert_eq!(change(store, async |write| deployments::delete_of_service(write, stranger, maker.service).await.unwrap()).await, 0);
-        assert_eq!(change(store, async |write| deployments::delete_of_service(write, maker.organization, maker.service).await.unwrap()).await, 3);
+        assert_eq!(
+            change(store, async |write| deployments::delete_of_service(write, maker.organization, maker.service).await.unwrap()).await,
+            3
+        );
     })
     .await;
 }
@@ -284,7 +293,8 @@ async fn releases_are_numbered_once_and_found_by_what_served() {
     on_both(async |store| {
         let maker = Maker::new();
         let own = maker.organization;
-        let rows: Vec<ReleaseRow> = (1..=4).map(|version| maker.release(DeploymentId::new(&maker.clock, &maker.entropy), version)).collect();
+        let rows: Vec<ReleaseRow> =
+            (1..=4).map(|version| maker.release(DeploymentId::new(&maker.clock, &maker.entropy), version)).collect();
         assert_eq!(releases::next_version(&mut store.read().await.unwrap(), maker.service).await.unwrap(), 1);
         change(store, async |write| {
             for row in &rows {
@@ -315,7 +325,10 @@ async fn releases_are_numbered_once_and_found_by_what_served() {
         let mut read = store.read().await.unwrap();
         let found = releases::find(&mut read, own, rows[0].id).await.unwrap().unwrap();
         assert_eq!((found.served_at, found.image_kept, found.sealed_variables), (Some(at), true, vec![0, 255, 3]));
-        assert_eq!((found.configuration.0.port, found.hosts.0, found.variable_names.0), (8080, vec!["web.example".to_owned()], serde_json::json!(["A", "B"])));
+        assert_eq!(
+            (found.configuration.0.port, found.hosts.0, found.variable_names.0),
+            (8080, vec!["web.example".to_owned()], serde_json::json!(["A", "B"]))
+        );
         assert!(releases::find(&mut read, stranger, rows[0].id).await.unwrap().is_none());
         assert_eq!(releases::find_any(&mut read, rows[3].id).await.unwrap().unwrap().version, 4);
         assert_eq!(releases::find_version(&mut read, own, maker.service, 2).await.unwrap().unwrap().id, rows[1].id);
