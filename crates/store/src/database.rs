@@ -23,6 +23,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// No statement of a control plane needs longer; a stuck one must not hold a connection for ever.
 const POSTGRES_STATEMENT_TIMEOUT: &str = "30s";
+/// By these PostgreSQL tells who is connected.
+pub(crate) const APPLICATION_NAME: &str = "seaway";
+pub(crate) const APPLICATION_NAME_RESTORE: &str = "seaway-restore";
 const POSTGRES_IDLE_IN_TRANSACTION_TIMEOUT: &str = "60s";
 
 /// What a commit promises when the power fails (`kill -9` loses nothing in either case).
@@ -63,7 +66,7 @@ impl Store {
 
     pub async fn open_with(url: &str, durability: Durability) -> Result<Self, StoreError> {
         let pool = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            open_postgres(url, durability).await?
+            open_postgres(url, durability, None).await?
         } else {
             open_sqlite(&sqlite_path(url)?, durability).await?
         };
@@ -73,9 +76,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens PostgreSQL with this schema in place of the usual one: where a restore is prepared beside what serves.
+    pub async fn open_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
+        let pool = open_postgres(url, Durability::default(), Some(schema)).await?;
+        let shared = Shared { pool, names: OnceLock::new(), no_names: Names::default(), jobs_enqueued: Notify::new() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
     /// Brings the schema up to date; does nothing when it is. Safe to call from several processes at once on PostgreSQL.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrations::run(&self.shared.pool).await?;
+        self.migrate_to(i64::MAX).await
+    }
+
+    /// Brings an empty database to an older schema, to load a backup of that time; [`Store::migrate`] does the rest.
+    pub async fn migrate_to(&self, number: i64) -> Result<(), StoreError> {
+        migrations::run(&self.shared.pool, number).await?;
         self.learn_names().await
     }
 
@@ -195,7 +210,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(|_| ())
 }
 
-async fn open_postgres(url: &str, durability: Durability) -> Result<Pool, StoreError> {
+async fn open_postgres(url: &str, durability: Durability, schema: Option<&str>) -> Result<Pool, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::Address { reason: error.to_string() })?;
     let mut settings = vec![
         ("statement_timeout", POSTGRES_STATEMENT_TIMEOUT),
@@ -204,7 +219,12 @@ async fn open_postgres(url: &str, durability: Durability) -> Result<Pool, StoreE
     if durability == Durability::ProcessDeath {
         settings.push(("synchronous_commit", "off"));
     }
-    let options = options.application_name("seaway").options(settings).statement_cache_capacity(256);
+    let mut name = APPLICATION_NAME;
+    if let Some(schema) = schema {
+        settings.push(("search_path", schema));
+        name = APPLICATION_NAME_RESTORE;
+    }
+    let options = options.application_name(name).options(settings).statement_cache_capacity(256);
     let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
     let no_names = Names::default();
     pool.connect_with(options).await.map(Pool::Postgres).map_err(|error| StoreError::from_sqlx(error, &no_names))

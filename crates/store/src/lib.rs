@@ -72,13 +72,16 @@ pub mod invitations;
 pub mod jobs;
 pub mod links;
 pub mod mails;
+pub mod master_keys;
 pub mod memberships;
 pub mod migrations;
 pub mod operations;
 pub mod organizations;
+pub mod portable;
 pub mod projects;
 pub mod releases;
 pub mod runs;
+pub mod sealed;
 pub mod search;
 pub mod services;
 pub mod sessions;
@@ -113,6 +116,7 @@ text_value!(domain::permission::Role);
 text_value!(instance::SignUp);
 text_value!(links::LinkKind);
 text_value!(mails::MailState);
+text_value!(master_keys::MasterKeyState);
 text_value!(
     domain::credential::CredentialKind,
     domain::project::EnvironmentKind,

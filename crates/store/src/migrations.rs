@@ -46,10 +46,11 @@ const REFUSED: &[&str] = &[
     "bool",
 ];
 
-pub(crate) async fn run(pool: &Pool) -> Result<(), StoreError> {
+/// `up_to`: the last number that is applied.
+pub(crate) async fn run(pool: &Pool, up_to: i64) -> Result<(), StoreError> {
     let result = match pool {
-        Pool::Sqlite { writer, .. } => migrator(Dialect::Sqlite)?.run(writer).await,
-        Pool::Postgres(pool) => migrator(Dialect::Postgres)?.run(pool).await,
+        Pool::Sqlite { writer, .. } => migrator(Dialect::Sqlite, up_to)?.run(writer).await,
+        Pool::Postgres(pool) => migrator(Dialect::Postgres, up_to)?.run(pool).await,
     };
     result.map_err(|error| StoreError::Migration(error.to_string()))
 }
@@ -71,9 +72,17 @@ pub fn sources() -> Result<Vec<(i64, &'static str, &'static str)>, StoreError> {
     }
 }
 
-fn migrator(dialect: Dialect) -> Result<Migrator, StoreError> {
+/// Number of the newest migration that this program knows.
+///
+/// # Errors
+/// A source that is not named as the rules say.
+pub fn newest() -> Result<i64, StoreError> {
+    Ok(sources()?.last().map_or(0, |(number, _, _)| *number))
+}
+
+fn migrator(dialect: Dialect, up_to: i64) -> Result<Migrator, StoreError> {
     let mut migrations = Vec::new();
-    for (number, title, source) in sources()? {
+    for (number, title, source) in sources()?.into_iter().filter(|(number, _, _)| *number <= up_to) {
         let text = translate(source, dialect).map_err(|reason| StoreError::Migration(format!("{number:04}_{title}: {reason}")))?;
         let new =
             |text: String| Migration::new(number, Cow::Borrowed(title), MigrationType::Simple, AssertSqlSafe(text).into_sql_str(), false);

@@ -177,7 +177,7 @@ impl Write {
         Ok(())
     }
 
-    async fn run(&mut self, text: String, parameters: Vec<Parameter>, want: Want) -> Result<Outcome, StoreError> {
+    pub(crate) async fn run(&mut self, text: String, parameters: Vec<Parameter>, want: Want) -> Result<Outcome, StoreError> {
         if !self.alive {
             return Err(StoreError::UnitDead);
         }

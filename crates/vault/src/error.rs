@@ -45,6 +45,12 @@ pub enum VaultError {
     /// The cipher refused to seal; with the sizes used here it cannot.
     #[error("the cipher refused to seal")]
     Cipher,
+    /// The passphrase does not open the bytes, or they were changed.
+    #[error("the passphrase is wrong, or what it protects was changed")]
+    WrongPassphrase,
+    /// Too short to protect a key against somebody who has the file.
+    #[error("the passphrase needs at least {min} characters", min = crate::PASSPHRASE_CHARACTERS_MIN)]
+    WeakPassphrase,
     /// The opened value is not UTF-8, though text was asked for.
     #[error("the sealed value is not text")]
     NotText,

@@ -67,6 +67,11 @@ impl KeyRing {
         self.read().contains_key(&tenant)
     }
 
+    /// The version that seals new values and its id; `None` if the organization's keys are not loaded.
+    pub fn current_version(&self, tenant: Uuid) -> Option<(Uuid, u32)> {
+        self.current(tenant).ok().map(|key| (key.id(), key.version()))
+    }
+
     /// Adds the next version: it opens, but does not seal yet. Store its wrapped form before.
     ///
     /// # Errors

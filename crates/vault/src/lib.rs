@@ -22,6 +22,7 @@ mod key_check;
 mod key_file;
 mod key_ring;
 mod master_key;
+mod passphrase;
 mod place;
 mod signer;
 
@@ -33,6 +34,7 @@ pub use key_check::KeyCheck;
 pub use key_file::{Ciphertext, LoadedMasterKey, load_or_generate};
 pub use key_ring::{KeyRing, USES_BEFORE_ROTATION, USES_MAX};
 pub use master_key::{MasterKey, MasterKeyId, MasterRing};
+pub use passphrase::{PASSPHRASE_CHARACTERS_MIN, open_with_passphrase, seal_with_passphrase};
 pub use place::Place;
 pub use signer::{Signer, constant_time_eq};
 

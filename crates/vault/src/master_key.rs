@@ -140,7 +140,8 @@ impl MasterRing {
         })
     }
 
-    fn keys(&self) -> impl Iterator<Item = &MasterKey> {
+    /// The current key first.
+    pub fn keys(&self) -> impl Iterator<Item = &MasterKey> {
         std::iter::once(&self.current).chain(&self.previous)
     }
 }

@@ -7,6 +7,7 @@ mod data_map;
 mod deployments;
 mod jobs;
 mod paging;
+mod portable;
 mod projects;
 mod requests;
 mod units;
