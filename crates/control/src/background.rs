@@ -5,7 +5,7 @@ use std::time::Duration;
 use jobs::Handlers;
 
 use crate::state::Control;
-use crate::{deployments, logs, mail, releases, retention, running, runs};
+use crate::{deployments, logs, mail, releases, retention, rotation, running, runs};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const PURGE_LOGS_EVERY: Duration = Duration::from_secs(3600);
@@ -27,6 +27,9 @@ pub fn handlers(control: &Control) -> Handlers {
         .with(mail::DeliverMail(control.clone()))
         .with(retention::PurgeJob(control.clone()))
         .with(retention::WarnOfTokensJob(control.clone()))
+        .with(rotation::job::RotateJob(control.clone()))
+        .with(rotation::job::TendJob(control.clone()))
+        .every(rotation::job::TEND, rotation::job::TEND_EVERY)
         .every(retention::PURGE, PURGE_EXPIRED_EVERY)
         .every(retention::WARN, WARN_OF_TOKENS_EVERY)
         .every(running::sweep::KIND, SWEEP_EVERY)

@@ -126,6 +126,7 @@ impl Keys {
     pub async fn load(&self, store: &Store, tenant: Uuid) -> Result<()> {
         let rows = data_keys::list(&mut store.read().await?, tenant).await?;
         let uses = data_keys::progress(&mut store.read().await?, tenant).await?;
+        let before = self.ring.uses();
         let mut keys = Vec::with_capacity(rows.len());
         let mut current = 1;
         for row in rows {
@@ -134,8 +135,13 @@ impl Keys {
                 current = key.version();
             }
             let stored = uses.iter().find(|other| other.version == row.version).map_or(0, |other| u64::try_from(other.uses).unwrap_or(0));
-            self.uses_stored.lock().unwrap_or_else(PoisonError::into_inner).entry(key.id()).or_insert(stored);
-            key.restore_uses(stored);
+            // What other processes have stored counts, and what this one has not stored yet must not be lost.
+            let known = before.iter().find(|known| known.1 == key.id()).map_or(0, |known| known.3);
+            let mut all_stored = self.uses_stored.lock().unwrap_or_else(PoisonError::into_inner);
+            let unstored = known.saturating_sub(all_stored.get(&key.id()).copied().unwrap_or(0));
+            key.restore_uses(stored.max(known));
+            all_stored.insert(key.id(), stored.max(known).saturating_sub(unstored));
+            drop(all_stored);
             keys.push(key);
         }
         self.ring.load(tenant, keys, current).map_err(sealed)

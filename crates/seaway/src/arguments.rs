@@ -68,6 +68,9 @@ pub enum Verb {
     Restore {
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
+        /// The master key that was kept with the backup, unless it is in it or on this machine
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
         /// Check only: say whether it could be restored
         #[arg(long)]
         check: bool,
@@ -92,7 +95,7 @@ pub enum Verb {
 
 #[derive(Debug, Args, Default)]
 pub struct PassphraseArguments {
-    /// File with the passphrase of the key inside the backup; asked for on a terminal otherwise
+    /// File with the passphrase of the key inside the backup
     #[arg(long, value_name = "FILE", env = "SEAWAY_BACKUP_PASSPHRASE_FILE")]
     pub passphrase_file: Option<PathBuf>,
 }

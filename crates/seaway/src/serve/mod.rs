@@ -44,6 +44,9 @@ async fn serve(configuration: Configuration, stop: Stop) -> Result<()> {
     let data_dir = DataDir::open(&configuration.data_dir)?;
     let sole = configuration.database.is_sqlite();
     let _lock = data_dir.lock()?;
+    if let Some(done) = control::recovery::finish_interrupted(data_dir.path())? {
+        tracing::warn!(aside = %done.aside.display(), "a restore that was interrupted has been carried through");
+    }
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
 
     let page = StartingPage::open(&configuration.http.listen).await?;
@@ -77,6 +80,10 @@ async fn serve(configuration: Configuration, stop: Stop) -> Result<()> {
         config: control_config(&configuration, &data_dir),
         faults: faults::from_environment()?,
     });
+    if configuration.vault.master_key.is_none() {
+        // `seaway keys rotate` beside this process is learnt without a restart.
+        control.keys().follow(control::rotation::MasterKeyFiles::new(&configuration.vault.file));
+    }
     if let Some(reason) = unlocked.sealed {
         tracing::error!("SEALED: {reason}");
         control.keys().seal_instance(reason);

@@ -2,14 +2,16 @@
 
 mod audit;
 mod doctor;
+mod keys;
 mod offline;
+mod recovery;
 mod setup;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::arguments::{Arguments, AuditVerb, UserVerb, Verb};
+use crate::arguments::{Arguments, AuditVerb, KeysVerb, UserVerb, Verb};
 use crate::configuration::Configuration;
 use crate::data_dir::DataDir;
 use crate::{logging, runtime, say, serve, store_open};
@@ -26,6 +28,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Verb::Serve { without_ingress: true } = verb {
         settings.set.push("ingress_managed=false".to_owned());
     }
+    let settings_file = settings.config.clone();
     let configuration = Configuration::read(&settings)?;
     let runtime = runtime::start()?;
     let code = runtime.block_on(async {
@@ -47,6 +50,19 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
             Verb::Audit(AuditVerb::Verify) => return audit::verify(&configuration, client.json).await,
             Verb::Doctor => return doctor::run(&configuration, client.json).await,
             Verb::User(UserVerb::ResetPassword { email }) => setup::reset_password(&configuration, &email, client.json).await?,
+            Verb::Backup { to, with_key, passphrase } => {
+                let passphrase_file = passphrase.passphrase_file.as_deref();
+                recovery::backup(&configuration, &to, with_key, passphrase_file, settings_file, client.json).await?;
+            }
+            Verb::Restore { from, key_file, check, replace, passphrase } => {
+                let (key_file, passphrase_file) = (key_file.as_deref(), passphrase.passphrase_file.as_deref());
+                let options = recovery::Restoring { from: &from, key_file, passphrase_file, check, replace };
+                recovery::restore(&configuration, &options, client.json).await?;
+            }
+            Verb::Keys(KeysVerb::Rotate { master, data, organization }) => {
+                keys::rotate(&configuration, master, data, organization.as_deref(), client.json).await?;
+            }
+            Verb::Keys(KeysVerb::Ls) => keys::list(&configuration, client.json).await?,
             Verb::SetupLink => setup::link(&configuration, client.json).await?,
             _ => bail!("this verb is not built yet"),
         }

@@ -1,0 +1,7 @@
+//! Rotation of keys, backup and restore, over both databases.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod audit;
+mod instance;
+mod restore;
+mod rotation;
