@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::DateTime;
-use deployer::protocol::{LogChannel, LogEvent, LogLine, LogPage, LogQuery, LogStream};
+pub use deployer::protocol::LogStream;
+use deployer::protocol::{LogChannel, LogEvent, LogLine, LogPage, LogQuery};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::Notify;

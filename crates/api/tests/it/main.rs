@@ -4,6 +4,7 @@
 
 mod accounts;
 mod answers;
+mod deployments;
 mod document;
 mod members;
 mod permissions;
