@@ -19,7 +19,7 @@ pub struct ApiError {
     pub detail: String,
     pub errors: Vec<FieldError>,
     pub permission: Option<Permission>,
-    pub limit: Option<LimitDetail>,
+    pub limit: Option<Box<LimitDetail>>,
     pub retry_after_seconds: Option<u64>,
     pub policy: Option<&'static str>,
 }
@@ -61,7 +61,7 @@ impl ApiError {
                 .permission
                 .and_then(|permission| serde_json::to_value(permission).ok())
                 .and_then(|value| value.as_str().map(str::to_owned)),
-            limit: self.limit.clone(),
+            limit: self.limit.as_deref().cloned(),
             violated_policies: self.policy.iter().map(|policy| (*policy).to_owned()).collect(),
         }
     }
@@ -112,7 +112,7 @@ impl From<ControlError> for ApiError {
             ControlError::Refused { code, detail } => Self::new(code, detail),
             ControlError::Invalid(errors) => Self::invalid(errors),
             ControlError::Limit { name, current, max } => Self {
-                limit: Some(LimitDetail { name: name.to_owned(), current, max, upgrade_url: None }),
+                limit: Some(Box::new(LimitDetail { name: name.to_owned(), current, max, upgrade_url: None })),
                 ..Self::new(Code::LimitExceeded, format!("{name}: {current} of {max} are in use. Remove some, or ask the operator for more."))
             },
             ControlError::RateLimited { policy, retry_after_seconds } => Self {
