@@ -109,7 +109,7 @@ def apps_that_do_not_start(world):
 def apps_that_misbehave_while_they_run(world):
     stubborn, repository, app = world.behave("stubborn", stop_grace_seconds=1, drain_seconds=1)
     world.owner.set_variables(f"/services/{stubborn}", {"IGNORE_TERM": "1"})
-    until("the change is live", lambda: app.json("/env?name=IGNORE_TERM")["value"] == "1", 30)
+    until("the change is live", lambda: app.variable("IGNORE_TERM") == "1", 30)
     world.next_revision(repository, 2)
     world.owner.live(world.owner.deploy(stubborn))
     assert app.json()["revision"] == "2"

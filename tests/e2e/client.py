@@ -128,7 +128,9 @@ class Client:
         return self.post(f"/environments/{environment}/services", {"name": name} | ({"configuration": configuration} if configuration else {}))
 
     def configure(self, service, configuration):
-        return self.patch(f"/services/{service}", {"configuration": configuration}, headers={"if-match": "*"})
+        """A merge patch of the configuration, kept for the next deployment."""
+        version = self.get(f"/services/{service}")["version"]
+        return self.patch(f"/services/{service}?deploy=false", {"configuration": configuration}, headers={"if-match": f'"{version}"'})
 
     def create_credential(self, organization, body):
         return self.post(f"/organizations/{organization}/credentials", body)
@@ -142,10 +144,10 @@ class Client:
         for name, value in variables.items():
             kind, text = value if isinstance(value, tuple) else ("plain", value)
             entries.append({"name": name, "kind": kind, "value": text})
-        return self.patch(f"{owner}/variables", {"set": entries}, headers={"if-match": "*"})
+        return self.patch(f"{owner}/variables", {"set": entries})
 
     def unset_variables(self, owner, *names):
-        return self.patch(f"{owner}/variables", {"unset": list(names)}, headers={"if-match": "*"})
+        return self.patch(f"{owner}/variables", {"unset": list(names)})
 
     def add_domain(self, service, host):
         return self.post(f"/services/{service}/domains", {"host": host})
@@ -258,6 +260,11 @@ class App:
         if status != 200:
             raise AssertionError(f"http://{self.host}{path} answered {status}: {text[:300]}")
         return text
+
+    def variable(self, name):
+        """What the app behave sees in its environment; `None` when it is not there, or the app is not."""
+        status, text, _ = self.request(f"/env?name={name}")
+        return json.loads(text)["value"] if status == 200 else None
 
     def web_socket(self):
         return WebSocket(self)

@@ -10,7 +10,7 @@ import zipfile
 
 from .client import App, Client, Refused
 from .loads import Load
-from .machine import APPS, Inventory, docker, until
+from .machine import APPS, Inventory, containers, until
 from .world import OWNER, PASSWORD, SECOND, scenario
 
 SECRET = "s3cr+t/Väl&ue=42 with spaces"
@@ -185,7 +185,7 @@ def a_rollback_takes_seconds_and_brings_everything_back(world):
     assert app.json()["revision"] == "2" and app.json()["message"] == "before", app.json()
     newest = owner.all(f"/services/{world.main}/releases")[0]
     assert newest["version"] == max(versions) + 1 and newest["rolled_back_to"] == target["version"], newest
-    assert "clone" not in [step["step"] for step in done["steps"]]
+    assert not {"fetch", "build"} & {step["step"] for step in done["steps"]}
 
 
 @scenario("core")
@@ -223,11 +223,11 @@ def variables_are_inherited_referenced_and_sealed(world):
     owner.set_variables(f"/projects/{world.project['id']}", {"LEVEL": "project", "FROM_PROJECT": "p"})
     owner.set_variables(f"/environments/{world.environment['id']}", {"LEVEL": "environment"})
     owner.set_variables(service, {"LEVEL": "service", "API_KEY": ("secret", SECRET), "ROOT_KEY": ("sealed", "never-again-7"), "NEIGHBOUR": "x-${{guestbook.PORT}}"})
-    until("the change is live", lambda: app.json("/env?name=LEVEL")["value"] == "service", 30)
-    assert app.json("/env?name=FROM_PROJECT")["value"] == "p"
-    assert app.json("/env?name=API_KEY")["value"] == SECRET
-    assert app.json("/env?name=ROOT_KEY")["value"] == "never-again-7"
-    assert app.json("/env?name=NEIGHBOUR")["value"] == "x-3000"
+    until("the change is live", lambda: app.variable("LEVEL") == "service", 30)
+    assert app.variable("FROM_PROJECT") == "p"
+    assert app.variable("API_KEY") == SECRET
+    assert app.variable("ROOT_KEY") == "never-again-7"
+    assert app.variable("NEIGHBOUR") == "x-3000"
     shown = json.dumps(owner.get(f"{service}/variables"))
     assert "never-again-7" not in shown and SECRET.split("/")[0] not in shown, shown
     # Nothing of it lies readable in the database or its journal.
@@ -235,7 +235,7 @@ def variables_are_inherited_referenced_and_sealed(world):
         assert b"never-again-7" not in file.read_bytes(), file
     versions = {release["version"] for release in owner.all(f"{service}/releases")}
     owner.unset_variables(service, "LEVEL")
-    until("the environment's value shows", lambda: app.json("/env?name=LEVEL")["value"] == "environment", 30)
+    until("the environment's value shows", lambda: app.variable("LEVEL") == "environment", 30)
     assert len(owner.all(f"{service}/releases")) > len(versions), "a change of variables makes a release"
 
 
@@ -337,8 +337,7 @@ def a_volume_outlives_releases_and_never_has_two_writers(world):
     service, repository, app = None, world.git.repository("keeper", "behave"), world.app("keeper")
     world.next_revision(repository, 1)
     service = world.service("keeper", {"type": "git", "url": repository.https, "reference": "main"})
-    volume = owner.post(f"/environments/{world.environment['id']}/volumes", {"name": "notes"})
-    owner.configure(service, {"mounts": [{"type": "volume", "volume": volume["id"], "path": "/data"}]})
+    owner.post(f"/services/{service}/volumes", {"name": "notes", "path": "/data"})
     owner.live(owner.deploy(service))
     app.request("/file?path=/data/notes", "POST", "first;")
     world.next_revision(repository, 2)
@@ -353,9 +352,7 @@ def a_volume_outlives_releases_and_never_has_two_writers(world):
 @scenario("core")
 def containers_are_hardened_and_fenced_in(world):
     app = world.app("main")
-    mine = [
-        container for container in json.loads(docker("inspect", *docker("ps", "--quiet").split())) if container["Config"]["Hostname"] == app.json()["host"]
-    ]
+    mine = containers(seaway__service=world.main)
     assert len(mine) == 1
     host = mine[0]["HostConfig"]
     assert any("no-new-privileges" in option for option in host["SecurityOpt"]), host["SecurityOpt"]
