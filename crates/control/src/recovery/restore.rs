@@ -82,11 +82,12 @@ pub async fn restore(clock: &dyn Clock, entropy: &dyn Entropy, options: &Restore
     let (manifest, masters) = open_manifest(&head, inside.into_iter().chain(options.keys.iter().cloned()).collect())?;
     is_free(options).await?;
 
-    let time = clock.now().format("%Y%m%dt%H%M%S").to_string();
+    // Two restores in one second must not share the place where the data from before is kept.
+    let mut tag = [0u8; 3];
+    entropy.fill(&mut tag);
+    let time = format!("{}_{}", clock.now().format("%Y%m%dt%H%M%S"), super::manifest::hex(&tag));
     let staged = format!(".restore-{time}");
     let staging = options.data_dir.join(&staged);
-    // Of an interrupted run in the same second.
-    let _old = std::fs::remove_dir_all(&staging);
     swap::private(&staging)?;
     let schema = format!("seaway_restore_{time}");
     let result = async {
