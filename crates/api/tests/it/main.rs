@@ -8,4 +8,8 @@ mod deployments;
 mod document;
 mod members;
 mod permissions;
+mod projects;
+mod services;
 mod tokens;
+mod tree;
+mod variables;

@@ -138,8 +138,17 @@ impl World {
     /// A real id of the kind in the organization. Kinds without one are walked with an id that does not exist: then only the
     /// refusals are looked at.
     async fn id_of(&self, kind: Kind, organization: OrganizationId) -> Option<String> {
+        if kind == Kind::Organization {
+            return Some(organization.to_string());
+        }
+        let tree = crate::tree::plant(self.store(), self.server.clock.as_ref(), organization).await;
         match kind {
-            Kind::Organization => Some(organization.to_string()),
+            Kind::Project => Some(tree.project.to_string()),
+            Kind::Environment => Some(tree.environment.to_string()),
+            Kind::Service => Some(tree.service.to_string()),
+            Kind::Volume => Some(tree.volume.to_string()),
+            Kind::Credential => Some(tree.credential.to_string()),
+            Kind::Upload => Some(tree.upload.to_string()),
             _ => None,
         }
     }
@@ -281,5 +290,7 @@ async fn every_resource_endpoint_holds_for_every_role_tenant_and_token() {
             }
         }
     }
-    assert!(walked.contains("organization"), "{walked:?}");
+    for kind in ["organization", "project", "environment", "service", "volume", "credential", "upload"] {
+        assert!(walked.contains(kind), "{walked:?}");
+    }
 }
