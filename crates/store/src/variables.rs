@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use domain::id::{OrganizationId, VariableId};
 use domain::variables::VariableKind;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::*;
@@ -103,20 +104,21 @@ pub async fn count(unit: &mut impl Unit, organization: OrganizationId, kind: Sco
     Ok(fetch_one!(unit, (i64,), text, organization, kind, scope).await?.0)
 }
 
-/// A number that changes with every change in the scope: guards the replacement of a whole set (If-Match).
+/// A text that changes with every change in the scope: guards the replacement of a whole set (If-Match).
 pub async fn set_version(unit: &mut impl Unit, organization: OrganizationId, kind: ScopeKind, scope: Uuid) -> Result<String, StoreError> {
     row! {
-        struct SetRow {
-            amount: i64,
-            newest: Option<DateTime<Utc>>,
-            versions: i64,
+        struct MemberRow {
+            id: Uuid,
+            version: i64,
         }
     }
-    let text = "SELECT count(*) AS amount, max(updated_at) AS newest, CAST(COALESCE(sum(version), 0) AS bigint) AS versions \
-                FROM variables WHERE organization_id = $1 AND scope_kind = $2 AND scope_id = $3";
-    let row = fetch_one!(unit, SetRow, text, organization, kind, scope).await?;
-    let newest = row.newest.map_or(0, |time| time.timestamp_micros());
-    Ok(format!("{}-{}-{newest}", row.amount, row.versions))
+    let text = "SELECT {columns} FROM variables WHERE organization_id = $1 AND scope_kind = $2 AND scope_id = $3 ORDER BY id";
+    let mut hash = Sha256::new();
+    for member in fetch_all!(unit, MemberRow, text, organization, kind, scope).await? {
+        hash.update(member.id.as_bytes());
+        hash.update(member.version.to_be_bytes());
+    }
+    Ok(hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// # Errors
