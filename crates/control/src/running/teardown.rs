@@ -123,8 +123,22 @@ impl Handler for EnvironmentTeardownJob {
         }
         let mut write = control.store().write().await?;
         lease.check(&mut write).await?;
+        let row = store::environments::find(&mut write, payload.organization, payload.environment).await?;
         store::environments::delete(&mut write, payload.organization, payload.environment).await?;
+        if let Some(row) = row {
+            delete_empty_project(&mut write, payload.organization, row.project_id).await?;
+        }
         write.commit_without_audit("the deletion was audited when it was asked for").await?;
         Ok(())
     }
+}
+
+/// The last environment of a deleted project takes the project with it.
+async fn delete_empty_project(write: &mut Write, organization: OrganizationId, project: domain::id::ProjectId) -> Result<(), store::StoreError> {
+    write.exclusive(&format!("project/{project}")).await?;
+    let deleting = store::projects::find(write, organization, project).await?.is_some_and(|row| row.deleting_at.is_some());
+    if deleting && store::environments::all_of_project(write, organization, project).await?.is_empty() {
+        store::projects::delete(write, organization, project).await?;
+    }
+    Ok(())
 }
