@@ -401,7 +401,6 @@ fn check_build_limits(faults: &mut Faults, limits: &BuildLimits, allowed: &Allow
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use serde_json::json;
 

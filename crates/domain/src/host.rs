@@ -65,7 +65,6 @@ pub fn is_within(host: &str, parent: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

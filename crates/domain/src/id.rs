@@ -157,7 +157,6 @@ ids! {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::{FixedClock, SeededEntropy};
