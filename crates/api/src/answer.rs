@@ -7,6 +7,8 @@ use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 
+use crate::openapi::ROOT;
+
 /// What a handler answers.
 pub struct Answer<T> {
     status: StatusCode,
@@ -66,7 +68,7 @@ impl<T: Serialize> Responder for Answer<T> {
     fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(location) = self.location {
-            response.insert_header((LOCATION, location));
+            response.insert_header((LOCATION, format!("{ROOT}{location}")));
         }
         if let Some(version) = self.version {
             response.insert_header((ETAG, format!("\"{version}\"")));

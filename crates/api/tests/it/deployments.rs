@@ -1,4 +1,4 @@
-//! Deployments, logs and terminals from outside.
+//! Deployments, releases, runs, logs and terminals from outside.
 
 use std::collections::BTreeMap;
 
@@ -69,6 +69,51 @@ async fn service(server: &TestServer, person: &Person, name: &str) -> ServiceId 
     store::services::insert(&mut write, &row).await.unwrap();
     write.commit_without_audit("test").await.unwrap();
     row.id
+}
+
+#[tokio::test]
+async fn a_deployment_from_outside() {
+    let server = TestServer::new().await.unwrap();
+    let owner = server.owner().await.unwrap();
+    let me = As::Session(&owner);
+    let id = service(&server, &owner, "shop").await;
+    let path = format!("/services/{id}/deployments");
+    let reply = server.post(&path, me, json!({ "title": "First" })).await.unwrap().expect(202).unwrap();
+    let deployment = reply.text_at("/id").to_owned();
+    assert_eq!((reply.text_at("/phase"), reply.json["position"].as_u64()), ("queued", Some(0)));
+    assert_eq!(reply.header("location"), Some(format!("/api/v1/deployments/{deployment}").as_str()));
+    let bare = server.plain(Method::POST, &format!("/api/v1{path}")).header("cookie", format!("seaway={}", owner.cookie));
+    let bare = bare.header("x-csrf-token", &owner.csrf).json(&json!({}));
+    server.send(bare).await.unwrap().expect_problem(400, "idempotency-key-missing").unwrap();
+    for body in [json!({ "reference": "-x" }), json!({ "reference": "" }), json!({ "title": "x".repeat(201) })] {
+        server.post(&path, me, body).await.unwrap().expect_problem(422, "invalid").unwrap();
+    }
+    server.work().await.unwrap();
+    let live = server.get(&format!("/deployments/{deployment}?wait=5"), me).await.unwrap().expect(200).unwrap();
+    assert_eq!((live.text_at("/phase"), live.json["version"].as_u64()), ("live", Some(1)));
+    assert_eq!(live.json["steps"].as_array().unwrap().len(), 10);
+    let status = server.get(&format!("/services/{id}/status"), me).await.unwrap().expect(200).unwrap();
+    assert_eq!(status.text_at("/state"), "live");
+    server.post(&format!("/deployments/{deployment}/cancel"), me, json!({})).await.unwrap().expect_problem(409, "conflict").unwrap();
+    // Pages, and a cursor of one list in another.
+    server.clock.advance(chrono::TimeDelta::seconds(1));
+    server.post(&format!("/services/{id}/restart"), me, json!({})).await.unwrap().expect(202).unwrap();
+    server.work().await.unwrap();
+    let page = server.get(&format!("{path}?limit=1"), me).await.unwrap().expect(200).unwrap();
+    let cursor = page.text_at("/next_cursor").to_owned();
+    assert!(page.json["has_more"] == true && page.json["data"].as_array().unwrap().len() == 1);
+    let rest = server.get(&format!("{path}?limit=1&cursor={cursor}"), me).await.unwrap().expect(200).unwrap();
+    assert_eq!(rest.text_at("/data/0/id"), deployment);
+    let foreign = format!("/services/{id}/releases?cursor={cursor}");
+    server.get(&foreign, me).await.unwrap().expect_problem(400, "cursor-invalid").unwrap();
+    let releases = server.get(&format!("/services/{id}/releases"), me).await.unwrap().expect(200).unwrap();
+    assert_eq!((releases.json["data"].as_array().unwrap().len(), releases.json["data"][0]["current"].as_bool()), (1, Some(true)));
+    let scale = server.post(&format!("/services/{id}/scale"), me, json!({ "processes": { "web": 99 } })).await.unwrap();
+    scale.expect_problem(422, "invalid").unwrap();
+    let run = server.post(&format!("/services/{id}/runs"), me, json!({ "command": ["ls"] })).await.unwrap().expect(202).unwrap();
+    server.work().await.unwrap();
+    let run = server.get(&format!("/runs/{}", run.text_at("/id")), me).await.unwrap().expect(200).unwrap();
+    assert_eq!((run.text_at("/state"), run.json["exit_code"].as_i64()), ("succeeded", Some(0)));
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl Control {
             updated_at: now,
         };
         let mut write = self.store().write().await?;
-        store::credentials::insert(&mut write, &row).await.map_err(|error| name_taken(error))?;
+        store::credentials::insert(&mut write, &row).await.map_err(name_taken)?;
         self.record(actor, "credential.created").resource("credential", id, Some(&row.name)).append(&mut write).await?;
         write.commit().await?;
         Ok(shown(row, Vec::new()))

@@ -37,7 +37,7 @@ impl Control {
             }
             Some(Source::Archive { upload: Some(upload) }) => {
                 let found = uploads::find(unit, organization, *upload).await?;
-                if !found.is_some_and(|row| Some(row.service_id) == service) {
+                if found.is_none_or(|row| Some(row.service_id) != service) {
                     errors.push(FieldError::new("/configuration/source/upload", "not-found", "this service has no such upload"));
                 }
             }
