@@ -44,6 +44,7 @@ fn root() -> PathBuf {
 
 /// (package, dependency, is it only for tests) of every declared edge of the workspace.
 fn declared() -> Vec<(String, String, bool)> {
+    #[expect(clippy::disallowed_methods, reason = "the test asks cargo itself")]
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root())

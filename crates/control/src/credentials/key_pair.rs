@@ -45,7 +45,6 @@ fn described(key: &PrivateKey) -> Result<KeyPair> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use domain::SeededEntropy;
 

@@ -50,7 +50,6 @@ fn merge(target: &mut Value, patch: Value) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use domain::service::{Probe, Source};
     use serde_json::json;

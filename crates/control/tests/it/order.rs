@@ -97,6 +97,7 @@ async fn too_many_that_wait_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[expect(clippy::large_futures, reason = "a story told at once")]
 async fn concurrent_changes_have_the_result_of_some_serial_order() {
     on_both(async |store| {
         let world = World::new(store).await;

@@ -16,7 +16,7 @@ use testkit::databases::on_both;
 use testkit::postgres::{TestDatabase, empty_database};
 use vault::{MasterKey, MasterRing};
 
-use crate::instance::{VALUES, fill, key_files, keys, open_all, sealed_count};
+use crate::instance::{fill, key_files, keys, open_all, sealed_count};
 
 const PASSPHRASE: &str = "lantern over quiet water";
 
@@ -118,6 +118,9 @@ impl Cut {
     }
 }
 
+/// Files of an archive by name.
+type Entries = Vec<(String, Vec<u8>)>;
+
 #[tokio::test]
 async fn restore_drill_from_each_database_into_each() {
     on_both(async |store| {
@@ -174,7 +177,7 @@ async fn an_archive_that_was_changed_cut_or_made_by_a_newer_version_is_refused()
         let made = made(store, false).await;
         let machine = Machine::new(false).await;
         let whole = unpacked(&made.report.path);
-        let mut cases: Vec<(&str, Vec<(String, Vec<u8>)>)> = Vec::new();
+        let mut cases: Vec<(&str, Entries)> = Vec::new();
         let changed = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
             let mut entries = whole.clone();
             change(&mut entries.iter_mut().find(|entry| entry.0 == name).unwrap().1);
@@ -238,7 +241,6 @@ async fn a_restore_that_ends_anywhere_leaves_the_old_instance_or_the_new_one() {
                 machine.assert_whole(&made.clock).await;
             }
         }
-        assert!(VALUES > 0);
     })
     .await;
 }
