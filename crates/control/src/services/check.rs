@@ -46,7 +46,7 @@ impl Control {
         for (at, mount) in configuration.mounts.iter().enumerate() {
             if let Mount::Volume { volume, .. } = mount {
                 let found = volumes::find(unit, organization, *volume).await?;
-                if !found.is_some_and(|row| Some(row.service_id) == service && row.deleting_at.is_none()) {
+                if found.is_none_or(|row| Some(row.service_id) != service || row.deleting_at.is_some()) {
                     errors.push(FieldError::new(format!("/configuration/mounts/{at}/volume"), "not-found", "this service has no such volume; make it first"));
                 }
             }
