@@ -17,7 +17,7 @@ pub struct Service {
     pub name: String,
     pub description: String,
     pub icon: Option<String>,
-    /// Unique in the instance: generated host, name inside the environment's network, log folder.
+    /// Unique in the instance: generated host, log folder. Services of the same environment reach each other under the slug.
     pub app_name: String,
     /// Address under the instance's base domain.
     pub url: String,

@@ -17,7 +17,8 @@ row! {
         pub name: String,
         pub description: String,
         pub icon: Option<String>,
-        /// One DNS label, unique in the instance: generated host, network alias, container names, log folder. Never changes.
+        /// One DNS label, unique in the instance: generated host, container names, log folder. Never changes;
+        /// neighbours in the environment's network use the slug.
         pub app_name: String,
         pub configuration: Json<Configuration>,
         /// Guards changes of the configuration.

@@ -81,7 +81,7 @@ async fn values_reach_the_release_with_their_levels_references_and_masks() {
     let resolved = place.resolved().await.unwrap();
     let value = |name: &str| resolved.values[name].reveal().clone();
     assert_eq!((value("LEVEL"), value("P"), value("PORT"), value("SEAWAY_RELEASE"), value("SEAWAY_COMMIT")), ("environment".into(), "p".into(), "3000".into(), "v3".into(), "abc".into()));
-    assert_eq!(value("URL_OF_DB"), "postgres://u:pa$$word@db-production-shop:3000");
+    assert_eq!(value("URL_OF_DB"), "postgres://u:pa$$word@db:3000");
     assert_eq!(value("PEM"), nasty);
     assert!(resolved.hidden.contains("URL_OF_DB") && resolved.hidden.contains("PEM") && !resolved.hidden.contains("P"));
     assert!(resolved.masks.iter().any(|mask| mask.reveal() == "pa$$word"));

@@ -192,7 +192,7 @@ impl Control {
         Ok(Desired {
             service: release.service_id,
             environment: facts.environment.id,
-            alias: facts.service.app_name.clone(),
+            alias: facts.service.slug.clone(),
             release: release.id,
             version: u64::try_from(release.version).unwrap_or(0),
             image: release.image.clone(),

@@ -35,7 +35,9 @@ impl Control {
             row.configuration = Json(merged(&before.0, patch)?);
             self.check_configuration(&mut write, actor.organization, Some(row.id), &row.configuration.0).await?;
         }
-        let changed = row.configuration != before;
+        // Neighbours reach the service under its slug, so a new slug is a new release too.
+        let renamed = wanted.slug.as_ref().is_some_and(|slug| *slug != row.slug);
+        let changed = row.configuration != before || renamed;
         row.name = wanted.name.unwrap_or(row.name);
         row.slug = wanted.slug.unwrap_or(row.slug);
         row.description = wanted.description.unwrap_or(row.description);

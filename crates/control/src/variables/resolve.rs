@@ -153,9 +153,9 @@ impl Control {
         let port = service.configuration.0.port;
         let url = self.generated_url(&service.app_name);
         let mut values = BTreeMap::from([
-            ("HOST".to_owned(), service.app_name.clone()),
+            ("HOST".to_owned(), service.slug.clone()),
             ("PORT".to_owned(), port.to_string()),
-            ("URL".to_owned(), format!("http://{}:{port}", service.app_name)),
+            ("URL".to_owned(), format!("http://{}:{port}", service.slug)),
             ("SEAWAY_SERVICE".to_owned(), service.slug.clone()),
             ("SEAWAY_ENVIRONMENT".to_owned(), shown.environment.to_owned()),
             ("SEAWAY_PROJECT".to_owned(), shown.project.to_owned()),
