@@ -345,7 +345,9 @@ def a_volume_outlives_releases_and_never_has_two_writers(world):
         done = owner.live(owner.deploy(service))
     assert app.json("/file?path=/data/notes")["text"] == "first;" and app.json()["revision"] == "2"
     assert load.report["failed"] == 0, load.report
-    assert done["gap_ms"] is not None and 0 < done["gap_ms"] < 10_000, done
+    gap = until("the gap is recorded", lambda: owner.deployment(done["id"])["gap_ms"], 20)
+    assert 0 < gap < 10_000, gap
+    print(f"      requests were held for {gap} ms while the volume changed hands")
     refused(422, owner.scale, service, web=2)
 
 
@@ -424,7 +426,7 @@ def the_operator_checks_backs_up_and_restores(world):
     seaway.operator("backup", "--to", str(archive), "--with-key", *key)
     copy = world.folder / "restored"
     restored = seaway.operator("restore", "--from", str(archive), "--data-dir", str(copy), *key)
-    assert "decrypt" in (restored.stdout + restored.stderr).lower() or "opened" in (restored.stdout + restored.stderr).lower(), restored
+    assert re.search(r"sealed values were tried", restored.stdout), restored
     assert (copy / "keys" / "master.key").exists()
     # A backup without the right key must not say success.
     bare, wrong = world.folder / "bare.tar.gz", world.folder / "wrong"
