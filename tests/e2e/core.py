@@ -367,7 +367,7 @@ def containers_are_hardened_and_fenced_in(world):
     for target in (f"{gateway}:{world.seaway.port}", f"{gateway}:{world.seaway.ingress_port}", f"{gateway}:{world.git.https_port}", "169.254.169.254:80"):
         assert app.json(f"/connect?to={target}")["reached"] is False, f"an app reaches {target}"
     # A neighbour of the same environment is reachable by name.
-    assert app.json("/connect?to=guestbook:3000")["reached"] is True
+    assert app.json(f"/connect?to={world.app('guestbook').host.partition('.')[0]}:3000")["reached"] is True
 
 
 # --- the client and the operator --------------------------------------------------------------------------------------
@@ -458,7 +458,7 @@ def after_the_delete_nothing_is_left(world):
     until("the address is gone", lambda: world.app("main").request()[0] == 404, 30)
 
     def left():
-        added = Inventory().added_since(world.before)
+        added = world.inventory().added_since(world.before)
         return added or None
 
     deadline = time.monotonic() + 60

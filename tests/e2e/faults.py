@@ -21,7 +21,7 @@ def settled(world, before, allowed):
     """What Docker holds beyond `before`, once everything is quiet; must be what `allowed` names."""
 
     def surplus():
-        added = Inventory().added_since(before)
+        added = world.inventory().added_since(before)
         return {kind: ids for kind, ids in added.items() if len(ids) > allowed.get(kind, 0)}
 
     deadline = time.monotonic() + 30
@@ -31,7 +31,7 @@ def settled(world, before, allowed):
     assert not remains, "orphans:\n" + Inventory.describe(remains)
 
 
-def quiet(world, service):
+def quiet(world, service, where=""):
     """Waits until the newest deployment has nothing left to do (`live` comes before the old replicas are gone) and exactly one
     replica exists."""
 
@@ -40,9 +40,14 @@ def quiet(world, service):
         finished = all(step["finished_at"] for step in deployment["steps"])
         return finished and len(containers(seaway__service=service)) == 1
 
-    until("one deployed replica and nothing else", done, 30)
-    time.sleep(0.2)  # the job's own end is not shown; a fault that is asked for next must not meet it
-    until("one deployed replica and nothing else", done, 30)
+    try:
+        until("one deployed replica and nothing else", done, 30)
+        time.sleep(0.2)  # the job's own end is not shown; a fault that is asked for next must not meet it
+        until("one deployed replica and nothing else", done, 30)
+    except AssertionError as error:
+        steps = world.owner.deployment(world.owner.newest_deployment(service)["id"])["steps"]
+        states = [(container["Name"], container["State"]["Status"], container["Created"]) for container in containers(seaway__service=service)]
+        raise AssertionError(f"{where}: {error}\nsteps: {steps}\ncontainers: {states}") from None
 
 
 @scenario("faults")
@@ -56,7 +61,7 @@ def kill_of_the_control_plane_at_every_step(world):
             quiet(world, service)
             world.seaway.stop()
             world.seaway.start(SEAWAY_TEST_KILL_AT=f"{step}:{moment}")
-            before = Inventory()
+            before = world.inventory()
             with Load(world.seaway.ingress_port, app.host, rate=100) as load:
                 made = None
                 try:
@@ -77,7 +82,7 @@ def kill_of_the_control_plane_at_every_step(world):
                 assert done["phase"] == "live", f"{where}: {done['phase']} {done.get('failure')}"
                 until(f"{where}: revision {revision} serves", lambda: app.json()["revision"] == str(revision), 10)
             assert load.report["failed"] == 0, f"{where}: {load.report}"
-            quiet(world, service)
+            quiet(world, service, where)
             settled(world, before, {"containers": 1, "images": 3, "tags": 2})
     assert len(reached) == len(steps(world)) * len(MOMENTS)
     print(f"      killed and came back at {len(reached)} places")

@@ -99,6 +99,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 
+    def handle_error(self, request, client_address):
+        """Clients that hang up or distrust the certificate are part of the tests."""
+
 
 class GitHost:
     """Starts both servers in `folder`; use as a context manager."""

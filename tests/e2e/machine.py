@@ -100,9 +100,10 @@ class Postgres:
 
 
 class Inventory:
-    """What Docker holds: containers, networks, volumes and images. Two of them can be compared."""
+    """What Docker holds: containers, networks, volumes and images. Two of them can be compared. What carries the label of
+    another instance than `instance` is left out: other tests may run beside this one."""
 
-    def __init__(self):
+    def __init__(self, instance=None):
         self.parts = {
             "containers": set(docker("ps", "--all", "--quiet", "--no-trunc").split()),
             "networks": set(docker("network", "ls", "--quiet", "--no-trunc").split()),
@@ -110,6 +111,27 @@ class Inventory:
             "images": set(docker("image", "ls", "--all", "--quiet", "--no-trunc").split()),
             "tags": set(docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()) - {"<none>:<none>"},
         }
+
+        foreign = self.foreign(instance)
+        for kind in ("containers", "networks", "volumes", "images"):
+            self.parts[kind] -= foreign[kind]
+        self.parts["tags"] -= foreign["tags"]
+
+    @staticmethod
+    def foreign(instance):
+        form = '{{.ID}} {{.Label "seaway.instance"}}'
+        lists = {
+            "containers": docker("ps", "--all", "--no-trunc", "--filter", "label=seaway.instance", "--format", form),
+            "networks": docker("network", "ls", "--no-trunc", "--filter", "label=seaway.instance", "--format", form),
+            "volumes": docker("volume", "ls", "--filter", "label=seaway.instance", "--format", '{{.Name}} {{.Label "seaway.instance"}}'),
+        }
+        found = {kind: {line.split()[0] for line in text.splitlines() if line.split()[1:] != [instance]} for kind, text in lists.items()}
+        every = set(docker("image", "ls", "--all", "--quiet", "--no-trunc", "--filter", "label=seaway.instance").split())
+        own = set(docker("image", "ls", "--all", "--quiet", "--no-trunc", "--filter", f"label=seaway.instance={instance}").split()) if instance else set()
+        found["images"] = every - own
+        tags = docker("image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
+        found["tags"] = {line.split()[1] for line in tags if line.split()[0] in found["images"]}
+        return found
 
     def added_since(self, before):
         return {kind: added for kind, ids in self.parts.items() if (added := ids - before.parts[kind])}

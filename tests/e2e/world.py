@@ -109,9 +109,14 @@ class World:
         repository.write("revision", str(revision))
         return repository.commit(f"Revision {revision}")
 
+    def inventory(self):
+        """What Docker holds, without what belongs to other instances."""
+        file = self.seaway.data / "agent" / "instance"
+        return Inventory(file.read_text().strip() if file.exists() else None)
+
     def left(self):
         """Containers that were not there before this world."""
-        return Inventory().added_since(self.before).get("containers")
+        return self.inventory().added_since(self.before).get("containers")
 
     def token_credential(self):
         return self.owner.create_credential(self.organization, {"name": "token", "kind": "git_token", "username": "token", "token": TOKEN})["id"]

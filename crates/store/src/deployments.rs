@@ -204,6 +204,13 @@ pub async fn conclude(write: &mut Write, id: DeploymentId, step: Step, note: Opt
     Ok(execute!(write, text, id, step, now, note).await? > 0)
 }
 
+/// Writes the outcome of every step that has none: a step whose effect was found done after a crash is not gone through again.
+/// Answers how many there were.
+pub async fn conclude_open(write: &mut Write, id: DeploymentId, note: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let text = "UPDATE deployment_steps SET outcome_at = $2, note = $3 WHERE deployment_id = $1 AND outcome_at IS NULL";
+    execute!(write, text, id, now, note).await
+}
+
 /// The steps that were begun, in the order in which they are done.
 pub async fn list_steps(unit: &mut impl Unit, id: DeploymentId) -> Result<Vec<StepRow>, StoreError> {
     let mut rows = fetch_all!(unit, StepRow, "SELECT {columns} FROM deployment_steps WHERE deployment_id = $1", id).await?;

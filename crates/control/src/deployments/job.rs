@@ -28,6 +28,8 @@ pub const KIND: &str = "deployment.run";
 pub const STOP_KIND: &str = "service.stop";
 pub const ATTEMPTS_MAX: u32 = 5;
 /// Above every build, command and health limit; what takes longer is ended with a reason.
+/// Note of a step that a crash cut off between its effect and its outcome.
+const FOUND_DONE: &str = "found done after a crash";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3 * 3600);
 const RELEASE_COMMAND_TIMEOUT_SECONDS: u32 = 3600;
 const AFTER_COMMAND_TIMEOUT_SECONDS: u32 = 3600;
@@ -519,6 +521,9 @@ impl Execution<'_> {
             // Somebody ended it in the meantime (cancel of a waiting one): nothing is left to write.
             Err(StoreError::Stale { .. }) => return Ok(()),
             other => other?,
+        }
+        if phase == Phase::Live {
+            store::deployments::conclude_open(&mut write, self.row.id, FOUND_DONE, now).await?;
         }
         control.enqueue_prune(&mut write, self.row.organization_id, self.row.service_id).await?;
         for letter in letters {
