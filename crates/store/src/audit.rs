@@ -195,10 +195,11 @@ pub async fn append(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy,
             (Some(salt.to_vec()), Some(personal_digest(&salt, address)))
         }
     };
+    let sequence = head.sequence.saturating_add(1);
     let mut entry = AuditEntryRow {
-        id: AuditEntryId::new(clock, entropy),
+        id: entry_id(clock, entropy, sequence),
         chain,
-        sequence: head.sequence.saturating_add(1),
+        sequence,
         at: clock.now(),
         actor_kind: record.actor.kind,
         actor_id: record.actor.id,
@@ -221,6 +222,19 @@ pub async fn append(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy,
     execute!(write, "UPDATE audit_heads SET sequence = $2, hash = $3 WHERE chain = $1", chain, entry.sequence, &entry.hash).await?;
     write.mark_audited();
     Ok(entry.id)
+}
+
+/// An id whose order within a millisecond is that of the sequence, so that a list by time and id never swaps two entries.
+fn entry_id(clock: &dyn Clock, entropy: &dyn Entropy, sequence: i64) -> AuditEntryId {
+    let mut tail = [0u8; 10];
+    entropy.fill(&mut tail);
+    // The two bits that say the variant stand before these 30; the random rest keeps ids of other chains apart.
+    let low = u32::try_from(sequence & 0x3fff_ffff).unwrap_or(0).to_be_bytes();
+    for (place, byte) in tail.iter_mut().zip([0, 0].into_iter().chain(low)) {
+        *place = byte;
+    }
+    let milliseconds = u64::try_from(clock.now().timestamp_millis()).unwrap_or(0);
+    AuditEntryId::from_uuid(uuid::Builder::from_unix_timestamp_millis(milliseconds, &tail).into_uuid())
 }
 
 async fn insert(write: &mut Write, entry: &AuditEntryRow) -> Result<u64, StoreError> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 /// crate → the crates of this workspace that it may depend on. Tests may use `testkit` on top.
 const EDGES: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("fileserver", &[]),
     ("contract", &["domain"]),
     ("vault", &["domain"]),
     ("store", &["domain"]),
