@@ -124,7 +124,11 @@ async fn pass(
     Ok(response)
 }
 
-async fn call(request: ServiceRequest, next: Next<impl MessageBody + 'static>, id: RequestId) -> Result<ServiceResponse<BoxBody>, ApiError> {
+async fn call(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    id: RequestId,
+) -> Result<ServiceResponse<BoxBody>, ApiError> {
     match next.call(request).await {
         Ok(response) => match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
             Some(error) => {
@@ -151,9 +155,8 @@ fn framework_error(error: &Error) -> ApiError {
 }
 
 fn declared(request: &ServiceRequest) -> Result<Endpoint, ApiError> {
-    let shared = request
-        .app_data::<web::Data<Arc<Shared>>>()
-        .ok_or_else(|| ApiError::new(Code::Internal, "The route was not declared."))?;
+    let shared =
+        request.app_data::<web::Data<Arc<Shared>>>().ok_or_else(|| ApiError::new(Code::Internal, "The route was not declared."))?;
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
     shared.endpoints.iter().find(|endpoint| endpoint.method == method).cloned().ok_or_else(|| {
         let known: Vec<&str> = shared.endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect();
@@ -173,9 +176,10 @@ fn client_address(gate: &Gate, request: &ServiceRequest) -> Option<IpAddr> {
 }
 
 async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, origin: &Origin) -> Result<Option<Principal>, ApiError> {
-    let bearer = request.headers().get(AUTHORIZATION).map(|value| {
-        value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-    });
+    let bearer = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(|value| value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")));
     let principal = match bearer {
         Some(Some((_, token))) => Some(gate.control.authenticate(Presented::Bearer(token.trim()), origin).await?),
         Some(None) => return Err(ApiError::new(Code::Unauthenticated, "The Authorization header is not `Bearer <token>`.")),
@@ -237,7 +241,13 @@ fn rate(gate: &Gate, endpoint: &Endpoint, principal: Option<&Principal>, origin:
     Err(control::ControlError::RateLimited { policy: verdict.policy, retry_after_seconds: verdict.wait_seconds() }.into())
 }
 
-async fn authorise(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, principal: Option<&Principal>, origin: &Origin) -> Result<(), ApiError> {
+async fn authorise(
+    gate: &Gate,
+    endpoint: &Endpoint,
+    request: &ServiceRequest,
+    principal: Option<&Principal>,
+    origin: &Origin,
+) -> Result<(), ApiError> {
     match (endpoint.access, principal) {
         (Access::Public, _) | (Access::SignedIn, Some(_)) => Ok(()),
         (Access::Operator, Some(principal)) if principal.operator => Ok(()),

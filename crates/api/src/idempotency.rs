@@ -22,7 +22,12 @@ pub(crate) enum Begun {
 }
 
 /// Reads the key and the body. `None` when the request has no key and needs none.
-pub(crate) async fn begin(gate: &Gate, endpoint: &Endpoint, caller: Option<uuid::Uuid>, request: &mut ServiceRequest) -> Result<Option<Begun>, ApiError> {
+pub(crate) async fn begin(
+    gate: &Gate,
+    endpoint: &Endpoint,
+    caller: Option<uuid::Uuid>,
+    request: &mut ServiceRequest,
+) -> Result<Option<Begun>, ApiError> {
     let Some(header) = request.headers().get("idempotency-key") else {
         return match endpoint.idempotency {
             Idempotency::Required => Err(ApiError::new(
@@ -58,7 +63,9 @@ pub(crate) async fn begin(gate: &Gate, endpoint: &Endpoint, caller: Option<uuid:
     request.set_payload(Payload::from(body));
     match gate.control.begin_idempotent(caller, endpoint.operation, &key, fingerprint.finalize().into()).await? {
         Beginning::Fresh(ticket) => Ok(Some(Begun::Fresh(ticket))),
-        Beginning::Running => Err(ApiError::new(Code::IdempotencyRunning, "The first request with this key is still running. Try again shortly.")),
+        Beginning::Running => {
+            Err(ApiError::new(Code::IdempotencyRunning, "The first request with this key is still running. Try again shortly."))
+        }
         Beginning::OtherRequest => Err(ApiError::new(Code::IdempotencyKeyReused, "This key was used for another request. Use a new key.")),
         Beginning::Done(stored) => Ok(Some(Begun::Replay(replay(stored)))),
     }
@@ -66,7 +73,10 @@ pub(crate) async fn begin(gate: &Gate, endpoint: &Endpoint, caller: Option<uuid:
 
 /// The same JSON value gives the same bytes, however it was spaced.
 fn canonical(body: &[u8]) -> Vec<u8> {
-    serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| serde_json::to_vec(&value).ok()).unwrap_or_else(|| body.to_vec())
+    serde_json::from_slice::<serde_json::Value>(body)
+        .ok()
+        .and_then(|value| serde_json::to_vec(&value).ok())
+        .unwrap_or_else(|| body.to_vec())
 }
 
 fn replay(stored: Stored) -> HttpResponse {
@@ -82,7 +92,11 @@ fn replay(stored: Stored) -> HttpResponse {
 }
 
 /// Stores an answer that stands (2xx and 4xx that the request itself caused); forgets the key otherwise so that it can be used again.
-pub(crate) async fn finish(gate: &Gate, ticket: Ticket, outcome: Result<ServiceResponse<BoxBody>, ApiError>) -> Result<ServiceResponse<BoxBody>, ApiError> {
+pub(crate) async fn finish(
+    gate: &Gate,
+    ticket: Ticket,
+    outcome: Result<ServiceResponse<BoxBody>, ApiError>,
+) -> Result<ServiceResponse<BoxBody>, ApiError> {
     let response = match outcome {
         Ok(response) if response.status().is_success() => response,
         other => {

@@ -80,10 +80,13 @@ fn operation(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
     }
     if let Some(schema) = &endpoint.request {
         let content = ContentBuilder::new().schema(Some(schema.clone())).build();
-        operation = operation.request_body(Some(RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build()));
+        operation = operation
+            .request_body(Some(RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build()));
     } else if endpoint.raw_body {
         let content = ContentBuilder::new().build();
-        operation = operation.request_body(Some(RequestBodyBuilder::new().content("application/octet-stream", content).required(Some(Required::True)).build()));
+        operation = operation.request_body(Some(
+            RequestBodyBuilder::new().content("application/octet-stream", content).required(Some(Required::True)).build(),
+        ));
     }
     let mut success = ResponseBuilder::new().description(endpoint.summary);
     if let Some(schema) = &endpoint.response {
@@ -100,9 +103,11 @@ fn operation(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
         operation = operation.response(status, response);
     }
     if endpoint.access != Access::Public {
-        operation = operation
-            .security(SecurityRequirement::new::<_, [&str; 0], &str>("token", []))
-            .security(SecurityRequirement::new::<_, [&str; 0], &str>("session", []));
+        operation = operation.security(SecurityRequirement::new::<_, [&str; 0], &str>("token", [])).security(SecurityRequirement::new::<
+            _,
+            [&str; 0],
+            &str,
+        >("session", []));
     }
     operation.build()
 }
@@ -150,7 +155,8 @@ fn failures(endpoint: &Endpoint) -> BTreeMap<String, RefOr<utoipa::openapi::Resp
     statuses
         .into_iter()
         .map(|code| {
-            let content = ContentBuilder::new().schema(Some(RefOr::<utoipa::openapi::Schema>::Ref(Ref::from_schema_name(Problem::name())))).build();
+            let content =
+                ContentBuilder::new().schema(Some(RefOr::<utoipa::openapi::Schema>::Ref(Ref::from_schema_name(Problem::name())))).build();
             let response = ResponseBuilder::new().description(code.title()).content("application/problem+json", content).build();
             (code.status().to_string(), RefOr::T(response))
         })

@@ -26,15 +26,7 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            permission: None,
-            limit: None,
-            retry_after_seconds: None,
-            policy: None,
-        }
+        Self { code, detail: detail.into(), errors: Vec::new(), permission: None, limit: None, retry_after_seconds: None, policy: None }
     }
 
     pub fn invalid(errors: Vec<FieldError>) -> Self {
@@ -113,7 +105,10 @@ impl From<ControlError> for ApiError {
             ControlError::Invalid(errors) => Self::invalid(errors),
             ControlError::Limit { name, current, max } => Self {
                 limit: Some(Box::new(LimitDetail { name: name.to_owned(), current, max, upgrade_url: None })),
-                ..Self::new(Code::LimitExceeded, format!("{name}: {current} of {max} are in use. Remove some, or ask the operator for more."))
+                ..Self::new(
+                    Code::LimitExceeded,
+                    format!("{name}: {current} of {max} are in use. Remove some, or ask the operator for more."),
+                )
             },
             ControlError::RateLimited { policy, retry_after_seconds } => Self {
                 retry_after_seconds: Some(retry_after_seconds),

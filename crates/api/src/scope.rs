@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{USER_AGENT};
+use actix_web::http::header::USER_AGENT;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use contract::Code;
 use control::access::{Actor, Origin, Principal};

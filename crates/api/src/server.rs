@@ -38,11 +38,7 @@ pub fn start(config: &ServerConfig, control: Control) -> anyhow::Result<(Server,
     let endpoints = crate::v1::endpoints();
     self_check(&endpoints)?;
     let document = crate::openapi::document(&endpoints);
-    let gate_data = web::Data::new(Gate {
-        control,
-        limiter: Limiter::new(config.quotas),
-        trusted_proxies: config.trusted_proxies.clone(),
-    });
+    let gate_data = web::Data::new(Gate { control, limiter: Limiter::new(config.quotas), trusted_proxies: config.trusted_proxies.clone() });
     let compress = config.compress;
     let mut server = HttpServer::new(move || {
         App::new()

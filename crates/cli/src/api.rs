@@ -33,7 +33,10 @@ pub enum Right {
     Nobody,
     Token(String),
     /// While `login` makes a token.
-    Session { cookie: String, csrf: String },
+    Session {
+        cookie: String,
+        csrf: String,
+    },
 }
 
 /// A part of a path that comes from a person.
@@ -82,7 +85,8 @@ impl Api {
     /// Signs in and gives the cookie with the answer.
     pub async fn sign_in(&self, body: &Value) -> Result<(String, Value)> {
         let response = self.send(Method::POST, "/log-in", Some(body)).await?;
-        let cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned));
+        let cookies =
+            response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned));
         let cookie = cookies.collect::<Vec<_>>().join("; ");
         Ok((cookie, decode(response, &self.url).await?))
     }

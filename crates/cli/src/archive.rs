@@ -56,7 +56,8 @@ pub fn pack(folder: &Path) -> Result<Packed> {
         }
         append(&mut tar, entry.path(), name, kind).map_err(|error| fail(&format!("{}: {error}", name.display())))?;
     }
-    let file = tar.into_inner().and_then(GzEncoder::finish).and_then(|buffer| buffer.into_inner().map_err(std::io::IntoInnerError::into_error));
+    let file =
+        tar.into_inner().and_then(GzEncoder::finish).and_then(|buffer| buffer.into_inner().map_err(std::io::IntoInnerError::into_error));
     let mut file = file.map_err(|error| fail(&error))?;
     let size_bytes = file.stream_position().and_then(|size| file.seek(SeekFrom::Start(0)).map(|_| size)).map_err(|error| fail(&error))?;
     if files == 0 {

@@ -290,7 +290,9 @@ pub enum DomainsVerb {
         #[arg(long)]
         primary: bool,
     },
-    Rm { host: String },
+    Rm {
+        host: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -353,7 +355,9 @@ pub enum DeploymentsVerb {
         #[arg(short = 'n', long, default_value_t = 20)]
         limit: u32,
     },
-    Cancel { deployment: String },
+    Cancel {
+        deployment: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -371,5 +375,7 @@ pub enum TokensVerb {
         this_service: bool,
     },
     Ls,
-    Revoke { token: String },
+    Revoke {
+        token: String,
+    },
 }

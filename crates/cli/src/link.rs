@@ -27,7 +27,8 @@ pub fn find(from: &Path) -> Result<Option<(PathBuf, Link)>> {
         let path = folder.join(FOLDER).join(FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let link = toml::from_str(&text).map_err(|_| Failure::other(format!("{} is not understood; run `seaway link` again", path.display())))?;
+                let link = toml::from_str(&text)
+                    .map_err(|_| Failure::other(format!("{} is not understood; run `seaway link` again", path.display())))?;
                 return Ok(Some((folder.to_owned(), link)));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -67,7 +68,12 @@ mod tests {
         assert!(find(&below).unwrap().is_none());
         let text = |text: &str| text.to_owned();
         let link = Link {
-            url: text("https://x"), organization: text("org_1"), project: text("prj_1"), environment: text("env_1"), service: text("svc_1"), name: text("a/b/c"),
+            url: text("https://x"),
+            organization: text("org_1"),
+            project: text("prj_1"),
+            environment: text("env_1"),
+            service: text("svc_1"),
+            name: text("a/b/c"),
         };
         write(folder.path(), &link).unwrap();
         assert_eq!(find(&below).unwrap().unwrap(), (folder.path().to_owned(), link));

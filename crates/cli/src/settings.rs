@@ -72,12 +72,15 @@ pub fn normal_url(text: &str) -> Result<String> {
         false if is_local(text) => format!("http://{text}"),
         false => format!("https://{text}"),
     };
-    let url: reqwest::Url = with_scheme.parse().map_err(|_| Failure::usage(format!("{text:?} is not an address such as https://seaway.example.org")))?;
+    let url: reqwest::Url =
+        with_scheme.parse().map_err(|_| Failure::usage(format!("{text:?} is not an address such as https://seaway.example.org")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(Failure::usage(format!("{text:?} is not an address such as https://seaway.example.org")));
     }
     if url.scheme() == "http" && !is_local(&with_scheme.replace("http://", "")) {
-        return Err(Failure::usage(format!("{with_scheme} would send your token unencrypted; use https (plain http is for this machine only)")));
+        return Err(Failure::usage(format!(
+            "{with_scheme} would send your token unencrypted; use https (plain http is for this machine only)"
+        )));
     }
     Ok(with_scheme)
 }
@@ -85,7 +88,10 @@ pub fn normal_url(text: &str) -> Result<String> {
 fn is_local(text: &str) -> bool {
     let host = text.split('/').next().unwrap_or("");
     let host = host.rsplit_once(':').map_or(host, |(host, port)| if port.parse::<u16>().is_ok() { host } else { text });
-    host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host == "[::1]"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

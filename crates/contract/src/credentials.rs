@@ -34,12 +34,7 @@ pub enum CreateCredential {
         host: Option<String>,
     },
     /// For images of a private registry.
-    Registry {
-        name: String,
-        host: String,
-        username: String,
-        password: Secret<String>,
-    },
+    Registry { name: String, host: String, username: String, password: Secret<String> },
 }
 
 /// What changes; the value is replaced when it is given.

@@ -19,10 +19,10 @@ pub mod projects;
 pub mod releases;
 pub mod replicas;
 pub mod runs;
+pub mod services;
 pub mod tags;
 pub mod tokens;
 pub mod uploads;
-pub mod services;
 pub mod variables;
 
 pub use page::Page;

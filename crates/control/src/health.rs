@@ -16,7 +16,11 @@ impl Control {
             Some(reason) => PartHealth { name: "vault".into(), ok: false, detail: format!("sealed: {reason}") },
         };
         let mut parts = vec![database, vault];
-        parts.extend(self.server().health().await.parts.into_iter().map(|part| PartHealth { name: part.name, ok: part.ok, detail: part.detail }));
+        parts.extend(self.server().health().await.parts.into_iter().map(|part| PartHealth {
+            name: part.name,
+            ok: part.ok,
+            detail: part.detail,
+        }));
         Health { ok: parts.iter().all(|part| part.ok), parts }
     }
 }

@@ -152,7 +152,12 @@ impl Keys {
         let new: Vec<_> = {
             let stored = self.uses_stored.lock().unwrap_or_else(PoisonError::into_inner);
             let added = |id: Uuid, uses: u64| uses.saturating_sub(stored.get(&id).copied().unwrap_or(0));
-            self.ring.uses().into_iter().map(|(tenant, id, version, uses)| (tenant, id, version, uses, added(id, uses))).filter(|new| new.4 > 0).collect()
+            self.ring
+                .uses()
+                .into_iter()
+                .map(|(tenant, id, version, uses)| (tenant, id, version, uses, added(id, uses)))
+                .filter(|new| new.4 > 0)
+                .collect()
         };
         if new.is_empty() {
             return Ok(());
@@ -180,7 +185,9 @@ impl Keys {
         master_keys::exclusive(&mut write).await?;
         let known = master_keys::find(&mut write, &master).await?;
         if known.is_some_and(|known| known.state == master_keys::MasterKeyState::Retired) {
-            return Err(ControlError::Sealed(format!("master key {master} was retired while this process ran; restart it with the new one")));
+            return Err(ControlError::Sealed(format!(
+                "master key {master} was retired while this process ran; restart it with the new one"
+            )));
         }
         data_keys::insert_first(&mut write, tenant, wrapped.as_bytes(), &master, self.clock.now()).await?;
         write.commit_without_audit("the first data key of a tenant is made with its first secret").await?;

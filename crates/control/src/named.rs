@@ -75,9 +75,10 @@ pub(crate) fn stale(error: store::StoreError) -> ControlError {
 /// `precondition-required`, `precondition-failed`.
 pub(crate) fn matches(if_match: Option<&str>, version: impl ToString, required: bool) -> Result<()> {
     match if_match {
-        None if required => {
-            Err(ControlError::refused(Code::PreconditionRequired, "Send `If-Match` with the ETag that you read, or `If-Match: *` to change it whatever it is now."))
-        }
+        None if required => Err(ControlError::refused(
+            Code::PreconditionRequired,
+            "Send `If-Match` with the ETag that you read, or `If-Match: *` to change it whatever it is now.",
+        )),
         None => Ok(()),
         Some(tags) => {
             let version = version.to_string();
@@ -85,7 +86,10 @@ pub(crate) fn matches(if_match: Option<&str>, version: impl ToString, required: 
             if fits {
                 Ok(())
             } else {
-                Err(ControlError::refused(Code::PreconditionFailed, "It was changed since you read it. Read it again and repeat the change."))
+                Err(ControlError::refused(
+                    Code::PreconditionFailed,
+                    "It was changed since you read it. Read it again and repeat the change.",
+                ))
             }
         }
     }

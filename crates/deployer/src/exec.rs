@@ -31,12 +31,8 @@ const END_PAUSE: Duration = Duration::from_millis(50);
 /// A health command: exit code 0 is healthy.
 pub async fn probe(engine: &Engine, container: &str, argv: &[String]) -> Result<(), String> {
     let docker = engine.docker().await.map_err(|error| error.to_string())?;
-    let options = CreateExecOptions {
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        cmd: Some(argv.to_vec()),
-        ..Default::default()
-    };
+    let options =
+        CreateExecOptions { attach_stdout: Some(true), attach_stderr: Some(true), cmd: Some(argv.to_vec()), ..Default::default() };
     let exec = docker.create_exec(container, options).await.map_err(|error| error.to_string())?.id;
     let started = docker.start_exec(&exec, None::<StartExecOptions>).await.map_err(|error| error.to_string())?;
     let mut text = String::new();

@@ -20,7 +20,7 @@ pub mod reconcile;
 pub mod removal;
 pub mod replicas;
 pub mod rollout;
-pub mod source;
 pub mod run;
+pub mod source;
 pub mod state;
 pub mod sweep;

@@ -26,8 +26,8 @@ use crate::logs::{LogLimits, LogStore, NewLine, failure as log_failure};
 use crate::network::Networks;
 use crate::network::firewall::{Firewall, FirewallMode};
 use crate::network::rules::RuleSettings;
-use crate::parts::{Parts, fingerprint_key};
 use crate::output::LineSink;
+use crate::parts::{Parts, fingerprint_key};
 use crate::process::{Runner, SecretDir};
 use crate::protocol::{
     Applied, ApplyOrder, BuildOrder, Built, ExecOrder, ExecSession, Intended, Journal, LogChannel, LogEvent, LogPage, LogQuery, LogStream,

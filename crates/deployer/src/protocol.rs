@@ -118,8 +118,14 @@ pub enum FetchSource {
         lfs: bool,
     },
     /// An archive on the server's disk (zip, tar, tar.gz), with its SHA-256.
-    Archive { path: PathBuf, digest: String },
-    Image { reference: String, credential: Option<RegistryCredential> },
+    Archive {
+        path: PathBuf,
+        digest: String,
+    },
+    Image {
+        reference: String,
+        credential: Option<RegistryCredential>,
+    },
 }
 
 pub enum GitCredential {
@@ -230,12 +236,22 @@ pub struct RunEnd {
 
 pub enum Removal {
     /// Everything of a service; volumes only when named.
-    Service { service: ServiceId, volumes: Vec<VolumeId> },
+    Service {
+        service: ServiceId,
+        volumes: Vec<VolumeId>,
+    },
     /// The network of an environment, once no service is left in it.
-    Environment { environment: EnvironmentId },
-    Volume { volume: VolumeId },
+    Environment {
+        environment: EnvironmentId,
+    },
+    Volume {
+        volume: VolumeId,
+    },
     /// Images of releases that no rollback can reach any more.
-    Images { service: ServiceId, images: Vec<String> },
+    Images {
+        service: ServiceId,
+        images: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -341,8 +357,13 @@ pub enum LogChannel {
 pub enum LogEvent {
     Line(LogLine),
     /// Lines that were dropped because a limit was reached, before the given offset.
-    Gap { offset: u64, dropped: u64 },
-    End { status: String },
+    Gap {
+        offset: u64,
+        dropped: u64,
+    },
+    End {
+        status: String,
+    },
 }
 
 #[derive(Debug, Clone)]

@@ -140,7 +140,13 @@ async fn give_up(parts: &Arc<Parts>, service: ServiceId, container: &str) {
     if let Err(failure) = parts.states.save(record) {
         tracing::warn!(%service, "{failure}");
     }
-    parts.say(LogStream::Service(service), "seaway", format!("{name} crashed more than {restarts} times within ten minutes and is left stopped. Restart or deploy the service to try again."));
+    parts.say(
+        LogStream::Service(service),
+        "seaway",
+        format!(
+            "{name} crashed more than {restarts} times within ten minutes and is left stopped. Restart or deploy the service to try again."
+        ),
+    );
 }
 
 /// Every service, from one listing.

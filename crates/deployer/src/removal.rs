@@ -81,7 +81,12 @@ async fn remove_service(parts: &Arc<Parts>, service: ServiceId, volumes: Vec<Vol
         remove_image(parts, service, &image.id, report).await?;
     }
     let disk = |error: std::io::Error| {
-        Failure::new(Cause::Internal, Step::Record, format!("The service's files could not be removed: {error}."), "Check the disk of the server.")
+        Failure::new(
+            Cause::Internal,
+            Step::Record,
+            format!("The service's files could not be removed: {error}."),
+            "Check the disk of the server.",
+        )
     };
     if let Err(error) = std::fs::remove_dir_all(parts.files_dir(service))
         && error.kind() != std::io::ErrorKind::NotFound

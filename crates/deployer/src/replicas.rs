@@ -17,10 +17,8 @@ pub async fn list(parts: &Arc<Parts>, service: ServiceId) -> Result<Vec<ReplicaS
     let serving = record.as_ref().and_then(|record| record.serving.as_ref());
     let port = serving.map(|serving| serving.port);
     let found = parts.engine.replicas(service).await?;
-    let inspected = join_all(found.iter().map(|replica| {
-        parts.engine.status(replica, port.filter(|_| replica.labels.process == WEB))
-    }))
-    .await;
+    let inspected =
+        join_all(found.iter().map(|replica| parts.engine.status(replica, port.filter(|_| replica.labels.process == WEB)))).await;
     let mut replicas = Vec::new();
     for status in inspected {
         let Some(mut status) = status? else { continue };

@@ -115,13 +115,8 @@ async fn create(parts: &Parts, order: &mut RunOrder) -> Result<String, Failure> 
         .or_else(|| order.desired.processes.first())
         .map_or_else(Limits::default, |process| process.limits.clone());
     let process = DesiredProcess { name: "run".to_owned(), command: None, replicas: 1, limits };
-    let wanted = Wanted {
-        desired: &order.desired,
-        process: &process,
-        host: &ground.host,
-        network: &ground.network,
-        sources: &ground.sources,
-    };
+    let wanted =
+        Wanted { desired: &order.desired, process: &process, host: &ground.host, network: &ground.network, sources: &ground.sources };
     let labels = RunLabels {
         run: order.run,
         service: order.desired.service,

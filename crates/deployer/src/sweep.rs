@@ -95,7 +95,13 @@ fn orphan(parts: &Parts, intended: &Intended, records: &[ServiceRecord], contain
     (!serves && record.pending.is_none()).then(|| format!("{} of v{}, which does not serve", labels.name(), labels.version))
 }
 
-async fn sweep_containers(parts: &Arc<Parts>, intended: &Intended, mode: SweepMode, found: &[Found], report: &mut SweepReport) -> Result<(), Failure> {
+async fn sweep_containers(
+    parts: &Arc<Parts>,
+    intended: &Intended,
+    mode: SweepMode,
+    found: &[Found],
+    report: &mut SweepReport,
+) -> Result<(), Failure> {
     for container in found {
         let records = parts.states.all();
         let Some(reason) = orphan(parts, intended, &records, container) else { continue };

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::service::{
-    BuildLimits, Builder, Configuration, DRAIN_SECONDS_MAX, HEALTH_DEADLINE_SECONDS_MAX, Limits, MEMORY_BYTES_MIN, Mount, PROCESSES_MAX, Probe,
-    REPLICAS_MAX, STOP_GRACE_SECONDS_MAX, Source, WEB,
+    BuildLimits, Builder, Configuration, DRAIN_SECONDS_MAX, HEALTH_DEADLINE_SECONDS_MAX, Limits, MEMORY_BYTES_MIN, Mount, PROCESSES_MAX,
+    Probe, REPLICAS_MAX, STOP_GRACE_SECONDS_MAX, Source, WEB,
 };
 
 pub const PATH_LENGTH_MAX: usize = 1_024;
@@ -73,14 +73,22 @@ impl Faults {
         }
         for (at, argument) in argv.iter().enumerate() {
             if argument.contains('\0') || argument.len() > ARGUMENT_LENGTH_MAX {
-                self.add(format!("{pointer}/{at}"), "invalid", format!("an argument holds no zero byte and at most {ARGUMENT_LENGTH_MAX} bytes"));
+                self.add(
+                    format!("{pointer}/{at}"),
+                    "invalid",
+                    format!("an argument holds no zero byte and at most {ARGUMENT_LENGTH_MAX} bytes"),
+                );
             }
         }
     }
 
     fn inside_source(&mut self, pointer: &str, path: &str) {
         if !is_inside(path) {
-            self.add(pointer, "invalid", "a path inside the source, such as `docker/Dockerfile`: not absolute, without `..`, not beginning with `-`");
+            self.add(
+                pointer,
+                "invalid",
+                "a path inside the source, such as `docker/Dockerfile`: not absolute, without `..`, not beginning with `-`",
+            );
         }
     }
 }
@@ -145,14 +153,27 @@ fn check_source(faults: &mut Faults, source: &Source, allowed: &Allowed) {
             }
             if let Some(reference) = reference {
                 let odd = |letter: char| letter.is_control() || matches!(letter, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-                if reference.is_empty() || reference.len() > 255 || reference.starts_with('-') || reference.contains("..") || reference.chars().any(odd) {
-                    faults.add("/source/reference", "invalid", "a branch, tag or full commit id as `git check-ref-format` allows it, not beginning with `-`");
+                if reference.is_empty()
+                    || reference.len() > 255
+                    || reference.starts_with('-')
+                    || reference.contains("..")
+                    || reference.chars().any(odd)
+                {
+                    faults.add(
+                        "/source/reference",
+                        "invalid",
+                        "a branch, tag or full commit id as `git check-ref-format` allows it, not beginning with `-`",
+                    );
                 }
             }
         }
         Source::Image { reference, .. } => {
             let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-' | '/' | ':' | '@');
-            if reference.is_empty() || reference.len() > 512 || reference.starts_with(['-', '/', ':', '@', '.']) || !reference.chars().all(fits) {
+            if reference.is_empty()
+                || reference.len() > 512
+                || reference.starts_with(['-', '/', ':', '@', '.'])
+                || !reference.chars().all(fits)
+            {
                 faults.add("/source/reference", "invalid", "an image such as `registry.example.com/team/app:1.2` or `app@sha256:…`");
             }
         }
@@ -166,7 +187,11 @@ fn check_source(faults: &mut Faults, source: &Source, allowed: &Allowed) {
 /// What is wrong and what to do instead; never the URL, which may hold a password.
 pub fn check_git_url(url: &str, over_http: bool) -> Result<(), &'static str> {
     const FORMS: &str = "a Git URL is `https://host/path`, `ssh://user@host/path` or `user@host:path`";
-    if url.is_empty() || url.len() > TEXT_LENGTH_MAX || url.starts_with('-') || url.chars().any(|letter| letter.is_control() || letter == ' ') {
+    if url.is_empty()
+        || url.len() > TEXT_LENGTH_MAX
+        || url.starts_with('-')
+        || url.chars().any(|letter| letter.is_control() || letter == ' ')
+    {
         return Err(FORMS);
     }
     let (scheme, rest) = match url.split_once("://") {
@@ -176,7 +201,11 @@ pub fn check_git_url(url: &str, over_http: bool) -> Result<(), &'static str> {
             let (user, rest) = url.split_once('@').ok_or(FORMS)?;
             let (host, path) = rest.split_once(':').ok_or(FORMS)?;
             let transport = path.starts_with(':') || user.contains([':', '/']);
-            return if transport || user.is_empty() || user.starts_with('-') || !is_host(host) || path.is_empty() || path.starts_with('-') { Err(FORMS) } else { Ok(()) };
+            return if transport || user.is_empty() || user.starts_with('-') || !is_host(host) || path.is_empty() || path.starts_with('-') {
+                Err(FORMS)
+            } else {
+                Ok(())
+            };
         }
     };
     match scheme {
@@ -209,7 +238,8 @@ pub fn check_git_url(url: &str, over_http: bool) -> Result<(), &'static str> {
 }
 
 fn is_host(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    let address =
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
     let name = !host.is_empty()
         && host.len() <= 253
         && !host.starts_with(['-', '.'])
@@ -222,7 +252,12 @@ fn check_builder(faults: &mut Faults, configuration: &Configuration) {
         Builder::Dockerfile { path, context, target, arguments, secrets } => {
             faults.inside_source("/builder/path", path);
             faults.inside_source("/builder/context", context);
-            let word = |text: &str| !text.is_empty() && text.len() <= 128 && !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+            let word = |text: &str| {
+                !text.is_empty()
+                    && text.len() <= 128
+                    && !text.starts_with('-')
+                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            };
             if target.as_ref().is_some_and(|target| !word(target)) {
                 faults.add("/builder/target", "invalid", "the name of a stage of the Dockerfile: letters, digits, `.`, `_`, `-`");
             }
@@ -231,7 +266,11 @@ fn check_builder(faults: &mut Faults, configuration: &Configuration) {
             }
             for (name, value) in arguments {
                 if !is_variable(name) || value.len() > ARGUMENT_LENGTH_MAX || value.contains('\0') {
-                    faults.add(format!("/builder/arguments/{}", escaped(name)), "invalid", "a build argument has a name of letters, digits and `_`, and a value without zero bytes");
+                    faults.add(
+                        format!("/builder/arguments/{}", escaped(name)),
+                        "invalid",
+                        "a build argument has a name of letters, digits and `_`, and a value without zero bytes",
+                    );
                 }
             }
             for (at, name) in secrets.iter().enumerate() {
@@ -246,7 +285,10 @@ fn check_builder(faults: &mut Faults, configuration: &Configuration) {
 }
 
 fn is_variable(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && !name.starts_with(|letter: char| letter.is_ascii_digit()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty()
+        && name.len() <= 128
+        && !name.starts_with(|letter: char| letter.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn escaped(text: &str) -> String {
@@ -262,7 +304,11 @@ fn check_processes(faults: &mut Faults, configuration: &Configuration, allowed: 
     for (at, process) in configuration.processes.iter().enumerate() {
         let pointer = format!("/processes/{at}");
         let name = &process.name;
-        let fits = !name.is_empty() && name.len() <= 30 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') && !name.starts_with('-') && !name.ends_with('-');
+        let fits = !name.is_empty()
+            && name.len() <= 30
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !name.starts_with('-')
+            && !name.ends_with('-');
         if !fits {
             faults.add(format!("{pointer}/name"), "invalid", "a process is named with 1 to 30 lower-case letters, digits and `-`");
         }
@@ -277,7 +323,11 @@ fn check_processes(faults: &mut Faults, configuration: &Configuration, allowed: 
         check_limits(faults, &format!("{pointer}/limits"), &process.limits, allowed);
     }
     if configuration.single_writer() && replicas > 1 {
-        faults.add("/processes", "single-writer", "a service that writes a volume has at most one replica in all: two writers would damage the data");
+        faults.add(
+            "/processes",
+            "single-writer",
+            "a service that writes a volume has at most one replica in all: two writers would damage the data",
+        );
     }
 }
 
@@ -292,14 +342,22 @@ fn check_health(faults: &mut Faults, configuration: &Configuration) {
     match &health.probe {
         Probe::Http { path } => {
             if !path.starts_with('/') || path.len() > PATH_LENGTH_MAX || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-                faults.add("/health/probe/path", "invalid", "a path such as `/health`: begins with `/`, without spaces; other characters percent-encoded");
+                faults.add(
+                    "/health/probe/path",
+                    "invalid",
+                    "a path such as `/health`: begins with `/`, without spaces; other characters percent-encoded",
+                );
             }
         }
         Probe::Command { argv } => faults.argv("/health/probe/argv", argv),
         Probe::Tcp | Probe::StayUp => {}
     }
     if !matches!(health.probe, Probe::StayUp | Probe::Command { .. }) && configuration.web().is_none() {
-        faults.add("/health/probe", "invalid", format!("an HTTP or TCP probe asks the process `{WEB}`, which this service lacks; use `stay_up` or `command`"));
+        faults.add(
+            "/health/probe",
+            "invalid",
+            format!("an HTTP or TCP probe asks the process `{WEB}`, which this service lacks; use `stay_up` or `command`"),
+        );
     }
     faults.range("/health/interval_ms", health.interval_ms, 10, 60_000);
     faults.range("/health/timeout_ms", health.timeout_ms, 10, 60_000);
@@ -318,12 +376,24 @@ fn check_mounts(faults: &mut Faults, configuration: &Configuration, allowed: &Al
         let path = match mount {
             Mount::Volume { path, .. } | Mount::File { path, .. } | Mount::Tmpfs { path, .. } | Mount::Bind { path, .. } => path,
         };
-        let system = |path: &str| ["/proc", "/sys", "/dev"].iter().any(|folder| path == *folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+        let system = |path: &str| {
+            ["/proc", "/sys", "/dev"]
+                .iter()
+                .any(|folder| path == *folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+        };
         if !is_clean_absolute(path) || (system(path) && path != "/dev/shm") {
-            faults.add(format!("{pointer}/path"), "invalid", "an absolute path such as `/data`, without `..`, `:` or `,`, not below /proc, /sys or /dev");
+            faults.add(
+                format!("{pointer}/path"),
+                "invalid",
+                "an absolute path such as `/data`, without `..`, `:` or `,`, not below /proc, /sys or /dev",
+            );
         }
         if path.ends_with("docker.sock") {
-            faults.add(format!("{pointer}/path"), "forbidden", "the engine's socket cannot be mounted: it would give the whole server away");
+            faults.add(
+                format!("{pointer}/path"),
+                "forbidden",
+                "the engine's socket cannot be mounted: it would give the whole server away",
+            );
         }
         if !paths.insert(path) {
             faults.add(format!("{pointer}/path"), "duplicate", format!("two mounts at {path}"));
@@ -341,7 +411,11 @@ fn check_mounts(faults: &mut Faults, configuration: &Configuration, allowed: &Al
                     host_path == folder || host_path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
                 });
                 if !is_clean_absolute(host_path) || host_path.ends_with("docker.sock") || !below {
-                    faults.add(format!("{pointer}/host_path"), "forbidden", "the operator of this instance allows no bind mount of this folder; use a volume");
+                    faults.add(
+                        format!("{pointer}/host_path"),
+                        "forbidden",
+                        "the operator of this instance allows no bind mount of this folder; use a volume",
+                    );
                 }
             }
             Mount::Volume { .. } => {}
@@ -356,7 +430,9 @@ fn check_engine(faults: &mut Faults, configuration: &Configuration, allowed: &Al
     }
     for (name, value) in &engine.labels {
         let pointer = format!("/engine/labels/{}", escaped(name));
-        let fits = !name.is_empty() && name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/'));
+        let fits = !name.is_empty()
+            && name.len() <= 128
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/'));
         if name.to_ascii_lowercase().starts_with(LABEL_PREFIX) {
             faults.add(pointer, "forbidden", "labels that begin with `seaway.` are Seaway's own");
         } else if !fits || value.len() > TEXT_LENGTH_MAX || value.chars().any(char::is_control) {
@@ -369,7 +445,12 @@ fn check_engine(faults: &mut Faults, configuration: &Configuration, allowed: &Al
         }
     }
     if let Some(user) = &engine.user {
-        let part = |text: &str| !text.is_empty() && text.len() <= 64 && !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        let part = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 64
+                && !text.starts_with('-')
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        };
         if !user.splitn(2, ':').all(part) {
             faults.add("/engine/user", "invalid", "`uid`, `uid:gid` or a name of the image");
         }
@@ -422,15 +503,37 @@ mod tests {
     #[test]
     fn git_urls() {
         for good in [
-            "https://github.com/a/b.git", "https://localhost:8443/a/b", "ssh://git@host:2222/a/b", "git@github.com:a/b.git", "ssh://host/a",
+            "https://github.com/a/b.git",
+            "https://localhost:8443/a/b",
+            "ssh://git@host:2222/a/b",
+            "git@github.com:a/b.git",
+            "ssh://host/a",
             "https://git.test/a/b+c~d#e",
         ] {
             assert!(check_git_url(good, false).is_ok(), "{good}");
         }
         for bad in [
-            "", "ext::sh -c id", "file:///etc", "/etc", "../x", "--upload-pack=touch /tmp/x", "https://user:password@localhost/x.git", "https://token@h/x",
-            "http://h/x", "git://h/x", "ssh://-oProxyCommand=x/y", "ssh://u@-x/y", "-u@h:x", "u@h:-x", "u@-h:x", "ext::x@h:y", "https://h\n/x", "https:///x", "https://h",
-            "ssh://u:p@h/x", "a@b::c",
+            "",
+            "ext::sh -c id",
+            "file:///etc",
+            "/etc",
+            "../x",
+            "--upload-pack=touch /tmp/x",
+            "https://user:password@localhost/x.git",
+            "https://token@h/x",
+            "http://h/x",
+            "git://h/x",
+            "ssh://-oProxyCommand=x/y",
+            "ssh://u@-x/y",
+            "-u@h:x",
+            "u@h:-x",
+            "u@-h:x",
+            "ext::x@h:y",
+            "https://h\n/x",
+            "https:///x",
+            "https://h",
+            "ssh://u:p@h/x",
+            "a@b::c",
         ] {
             assert!(check_git_url(bad, false).is_err(), "{bad}");
         }
@@ -463,7 +566,10 @@ mod tests {
             (json!({ "processes": [{ "name": "Web", "replicas": 1 }] }), "/processes/0/name"),
             (json!({ "processes": [{ "name": "web", "replicas": 51 }] }), "/processes/0/replicas"),
             (json!({ "processes": [{ "name": "web", "replicas": 1, "command": [] }] }), "/processes/0/command"),
-            (json!({ "processes": [{ "name": "web", "replicas": 1, "limits": { "memory_bytes": 1 } }] }), "/processes/0/limits/memory_bytes"),
+            (
+                json!({ "processes": [{ "name": "web", "replicas": 1, "limits": { "memory_bytes": 1 } }] }),
+                "/processes/0/limits/memory_bytes",
+            ),
             (json!({ "health": { "probe": { "type": "http", "path": "health" } } }), "/health/probe/path"),
             (json!({ "health": { "probe": { "type": "command", "argv": [] } } }), "/health/probe/argv"),
             (json!({ "health": { "deadline_seconds": 0 } }), "/health/deadline_seconds"),

@@ -14,7 +14,9 @@ pub enum InvalidHost {
     Wildcard,
     #[error("an address of numbers cannot be a domain; enter a name")]
     Address,
-    #[error("`{0}` is not a host name: letters, digits and hyphens, parts joined with dots, no part empty or longer than 63, none beginning or ending with a hyphen")]
+    #[error(
+        "`{0}` is not a host name: letters, digits and hyphens, parts joined with dots, no part empty or longer than 63, none beginning or ending with a hyphen"
+    )]
     Name(String),
 }
 
@@ -91,8 +93,23 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         for text in [
-            "bbn_client.example.com", "-example.com", "exa mple.com", "", "a..b", "example.com/path", "https://example.com", "a:80",
-            "u@h", "*.example.com", "127.0.0.1", "1.2.3.4.", "[::1]", "a`b.com", "a\")||x.com", "a\nb.com", &"a".repeat(64),
+            "bbn_client.example.com",
+            "-example.com",
+            "exa mple.com",
+            "",
+            "a..b",
+            "example.com/path",
+            "https://example.com",
+            "a:80",
+            "u@h",
+            "*.example.com",
+            "127.0.0.1",
+            "1.2.3.4.",
+            "[::1]",
+            "a`b.com",
+            "a\")||x.com",
+            "a\nb.com",
+            &"a".repeat(64),
             &format!("{}.com", "a.".repeat(130)),
         ] {
             assert!(canonical(text).is_err(), "{text:?}");

@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn names_become_slugs() {
-        for (name, slug) in [("My Shop!", Some("my-shop")), ("  Über  app ", Some("ber-app")), ("---", None), ("日本", None), ("a__b", Some("a-b"))] {
+        for (name, slug) in
+            [("My Shop!", Some("my-shop")), ("  Über  app ", Some("ber-app")), ("---", None), ("日本", None), ("a__b", Some("a-b"))]
+        {
             assert_eq!(slug_of(name).as_deref(), slug, "{name}");
             assert!(slug.is_none_or(|slug| check_slug(slug).is_ok()));
         }

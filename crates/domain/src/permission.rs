@@ -91,12 +91,9 @@ impl Permission {
     /// The lowest role that has this right.
     pub fn lowest_role(self) -> Role {
         match self {
-            Self::OrganizationRead
-            | Self::MembersRead
-            | Self::ProjectsRead
-            | Self::ServicesRead
-            | Self::VariablesRead
-            | Self::LogsRead => Role::Viewer,
+            Self::OrganizationRead | Self::MembersRead | Self::ProjectsRead | Self::ServicesRead | Self::VariablesRead | Self::LogsRead => {
+                Role::Viewer
+            }
             Self::ProjectsWrite
             | Self::ServicesWrite
             | Self::DeploymentsWrite

@@ -187,13 +187,16 @@ async fn send(mut found: Found, status: StatusCode, asked: &HeaderMap, head: boo
         .header(header::CACHE_CONTROL, if found.name.ends_with(".html") { CACHE_PAGE } else { CACHE_FILE });
     let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let Some(known) = text(header::IF_NONE_MATCH)
-        && known.split(',').any(|tag| matches!(tag.trim().trim_start_matches("W/"), "*") || tag.trim().trim_start_matches("W/") == found.tag)
+        && known
+            .split(',')
+            .any(|tag| matches!(tag.trim().trim_start_matches("W/"), "*") || tag.trim().trim_start_matches("W/") == found.tag)
     {
         return finished(builder.status(StatusCode::NOT_MODIFIED), empty());
     }
     builder = builder.header(header::ACCEPT_RANGES, "bytes");
     let same = text(header::IF_RANGE).is_none_or(|tag| tag == found.tag);
-    let range = text(header::RANGE).filter(|_| status == StatusCode::OK && same).map_or(Range::Whole, |text| parse_range(text, found.size_bytes));
+    let range =
+        text(header::RANGE).filter(|_| status == StatusCode::OK && same).map_or(Range::Whole, |text| parse_range(text, found.size_bytes));
     let (first, length, status) = match range {
         Range::Whole => (0, found.size_bytes, status),
         Range::Part(first, length) => {
@@ -201,7 +204,8 @@ async fn send(mut found: Found, status: StatusCode, asked: &HeaderMap, head: boo
             (first, length, StatusCode::PARTIAL_CONTENT)
         }
         Range::Outside => {
-            let response = builder.status(StatusCode::RANGE_NOT_SATISFIABLE).header(header::CONTENT_RANGE, format!("bytes */{}", found.size_bytes));
+            let response =
+                builder.status(StatusCode::RANGE_NOT_SATISFIABLE).header(header::CONTENT_RANGE, format!("bytes */{}", found.size_bytes));
             return finished(response, empty());
         }
     };
@@ -267,7 +271,15 @@ mod tests {
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("site/index.html", "home"), ("site/app.js", "0123456789"), ("site/sub/index.html", "sub"), ("site/about.html", "about"), ("site/.env", "hidden"), ("site/a b;c.txt", "odd"), ("secret", "secret")] {
+        for (name, text) in [
+            ("site/index.html", "home"),
+            ("site/app.js", "0123456789"),
+            ("site/sub/index.html", "sub"),
+            ("site/about.html", "about"),
+            ("site/.env", "hidden"),
+            ("site/a b;c.txt", "odd"),
+            ("secret", "secret"),
+        ] {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
@@ -280,7 +292,14 @@ mod tests {
     async fn pages_folders_and_types() {
         let folder = folder();
         let site = Site::new(&folder.path().join("site"), false).unwrap();
-        for (path, status, text) in [("/", 200, "home"), ("/sub/", 200, "sub"), ("/about", 200, "about"), ("/a%20b;c.txt", 200, "odd"), ("/none", 404, "There is no such page.\n"), ("/sub", 308, "")] {
+        for (path, status, text) in [
+            ("/", 200, "home"),
+            ("/sub/", 200, "sub"),
+            ("/about", 200, "about"),
+            ("/a%20b;c.txt", 200, "odd"),
+            ("/none", 404, "There is no such page.\n"),
+            ("/sub", 308, ""),
+        ] {
             let (got, _, body) = get(&site, path, &[]).await;
             assert_eq!((got, body.as_str()), (status, text), "{path}");
         }
@@ -297,7 +316,9 @@ mod tests {
         let folder = folder();
         for single_page in [false, true] {
             let site = Site::new(&folder.path().join("site"), single_page).unwrap();
-            for path in ["/../secret", "/..%2fsecret", "/%2e%2e/secret", "/sub/../../secret", "/out", "/.env", "/%2eenv", "/a%00", "/..%5csecret"] {
+            for path in
+                ["/../secret", "/..%2fsecret", "/%2e%2e/secret", "/sub/../../secret", "/out", "/.env", "/%2eenv", "/a%00", "/..%5csecret"]
+            {
                 let (_, _, body) = get(&site, path, &[]).await;
                 assert!(!body.contains("secret") && !body.contains("hidden"), "{path}: {body}");
             }
@@ -311,7 +332,15 @@ mod tests {
         let (_, headers, _) = get(&site, "/app.js", &[]).await;
         let tag = headers["etag"].to_str().unwrap().to_owned();
         assert_eq!(get(&site, "/app.js", &[("if-none-match", &tag)]).await.0, 304);
-        for (range, status, body) in [("bytes=2-4", 206, "234"), ("bytes=7-", 206, "789"), ("bytes=-3", 206, "789"), ("bytes=5-99", 206, "56789"), ("bytes=10-", 416, ""), ("bytes=1-2,4-5", 200, "0123456789"), ("lines=1", 200, "0123456789")] {
+        for (range, status, body) in [
+            ("bytes=2-4", 206, "234"),
+            ("bytes=7-", 206, "789"),
+            ("bytes=-3", 206, "789"),
+            ("bytes=5-99", 206, "56789"),
+            ("bytes=10-", 416, ""),
+            ("bytes=1-2,4-5", 200, "0123456789"),
+            ("lines=1", 200, "0123456789"),
+        ] {
             let (got, _, text) = get(&site, "/app.js", &[("range", range)]).await;
             assert_eq!((got, text.as_str()), (status, body), "{range}");
         }

@@ -42,7 +42,10 @@ pub async fn serve(listener: TcpListener, site: Site, stop: impl Future<Output =
             let site = site.clone();
             async move { Ok::<_, Infallible>(site.answer(&request).await) }
         });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that goes away needs no word.

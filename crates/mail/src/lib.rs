@@ -20,6 +20,5 @@ pub use address::{Address, InvalidAddress};
 pub use message::{Class, ComposeError, MESSAGE_SIZE_BYTES_MAX, Message, Sender};
 pub use template::{Commit, Origin, Template, Where};
 pub use transport::{
-    Encryption, InvalidSettings, MailError, OutboxFolder, Receipt, SmtpCredentials, SmtpSettings, SmtpTransport,
-    Transport,
+    Encryption, InvalidSettings, MailError, OutboxFolder, Receipt, SmtpCredentials, SmtpSettings, SmtpTransport, Transport,
 };

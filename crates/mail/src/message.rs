@@ -71,13 +71,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`ComposeError`]; none is mended by trying again.
-    pub fn compose(
-        &self,
-        template: &Template,
-        to: &Address,
-        id: MailId,
-        clock: &dyn Clock,
-    ) -> Result<Message, ComposeError> {
+    pub fn compose(&self, template: &Template, to: &Address, id: MailId, clock: &dyn Clock) -> Result<Message, ComposeError> {
         let kind = template.kind();
         let document = template.document();
         if !document.urls().all(is_complete_url) {

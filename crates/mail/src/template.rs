@@ -158,9 +158,7 @@ impl Template {
 
     pub fn class(&self) -> Class {
         match self {
-            Self::DeploymentFailed { .. } | Self::DeploymentRecovered { .. } | Self::ServiceCrashed { .. } => {
-                Class::Operational
-            }
+            Self::DeploymentFailed { .. } | Self::DeploymentRecovered { .. } | Self::ServiceCrashed { .. } => Class::Operational,
             _ => Class::Transactional,
         }
     }
@@ -380,11 +378,7 @@ impl Where {
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("Project", text::name(&self.project)),
-            ("Environment", text::name(&self.environment)),
-            ("Service", text::name(&self.service)),
-        ]
+        vec![("Project", text::name(&self.project)), ("Environment", text::name(&self.environment)), ("Service", text::name(&self.service))]
     }
 }
 
@@ -406,10 +400,7 @@ fn confirm_blocks(code: &str, code_minutes: u32, link: &str, link_hours: u32) ->
     vec![
         Block::Paragraph("Type this code where you were asked for it:".into()),
         Block::Code(text::one_line(code, NAME_LENGTH_MAX)),
-        Block::Paragraph(format!(
-            "It is valid for {}. You can open the link instead.",
-            text::count(code_minutes, "minute")
-        )),
+        Block::Paragraph(format!("It is valid for {}. You can open the link instead.", text::count(code_minutes, "minute"))),
         button("Confirm the address", link),
         Block::Note(format!(
             "The link is valid for {}. If it was not you who asked for this, ignore this mail: without the code nothing happens. \
@@ -420,9 +411,5 @@ fn confirm_blocks(code: &str, code_minutes: u32, link: &str, link_hours: u32) ->
 }
 
 fn origin_facts(at: DateTime<Utc>, origin: &Origin) -> Block {
-    Block::Facts(vec![
-        ("When", text::time(at)),
-        ("Device", text::name(&origin.device)),
-        ("From", text::name(&origin.place)),
-    ])
+    Block::Facts(vec![("When", text::time(at)), ("Device", text::name(&origin.device)), ("From", text::name(&origin.place))])
 }

@@ -22,9 +22,11 @@ impl DataDir {
     /// When it cannot be made or belongs to another user.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).with_context(|| {
-            format!("the data folder {shown} cannot be made; choose another with --data-dir, or make it for this user")
-        })?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(path)
+            .with_context(|| format!("the data folder {shown} cannot be made; choose another with --data-dir, or make it for this user"))?;
         let path = path.canonicalize().with_context(|| format!("the data folder {shown} cannot be found"))?;
         let metadata = path.metadata().with_context(|| format!("the data folder {shown} cannot be read"))?;
         let own = rustix::process::geteuid().as_raw();

@@ -10,8 +10,8 @@ mod data_dir;
 mod logging;
 mod master_key;
 mod runtime;
-mod serve;
 mod say;
+mod serve;
 mod store_open;
 mod verbs;
 

@@ -39,9 +39,24 @@ pub async fn insert(write: &mut Write, row: &CredentialRow) -> Result<(), StoreE
                 known_hosts, last_characters, version, author_kind, author_id, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     execute!(
-        write, text, row.id, row.organization_id, row.kind, &row.name, row.sealed_value.as_slice(), &row.host, &row.username,
-        &row.public_line, &row.fingerprint, &row.known_hosts, &row.last_characters, row.version, row.author_kind, &row.author_id,
-        row.created_at, row.updated_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.kind,
+        &row.name,
+        row.sealed_value.as_slice(),
+        &row.host,
+        &row.username,
+        &row.public_line,
+        &row.fingerprint,
+        &row.known_hosts,
+        &row.last_characters,
+        row.version,
+        row.author_kind,
+        &row.author_id,
+        row.created_at,
+        row.updated_at
     )
     .await
     .map(|_| ())
@@ -57,7 +72,12 @@ pub async fn find_any(unit: &mut impl Unit, id: CredentialId) -> Result<Option<C
     fetch_optional!(unit, CredentialRow, "SELECT {columns} FROM credentials WHERE id = $1", id).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, kind: Option<CredentialKind>, page: &Page) -> Result<Listing<CredentialRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    kind: Option<CredentialKind>,
+    page: &Page,
+) -> Result<Listing<CredentialRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and_some("kind = ?", kind);
     fetch_page(unit, "SELECT {columns} FROM credentials", filter, Order::Newest("created_at"), page).await
 }
@@ -76,8 +96,22 @@ pub async fn update(write: &mut Write, row: &CredentialRow) -> Result<(), StoreE
                 known_hosts = $10, last_characters = $11, author_kind = $12, author_id = $13, updated_at = $14, version = version + 1 \
                 WHERE organization_id = $1 AND id = $2 AND version = $3";
     match execute!(
-        write, text, row.organization_id, row.id, row.version, &row.name, row.sealed_value.as_slice(), &row.host, &row.username,
-        &row.public_line, &row.fingerprint, &row.known_hosts, &row.last_characters, row.author_kind, &row.author_id, row.updated_at
+        write,
+        text,
+        row.organization_id,
+        row.id,
+        row.version,
+        &row.name,
+        row.sealed_value.as_slice(),
+        &row.host,
+        &row.username,
+        &row.public_line,
+        &row.fingerprint,
+        &row.known_hosts,
+        &row.last_characters,
+        row.author_kind,
+        &row.author_id,
+        row.updated_at
     )
     .await?
     {

@@ -70,14 +70,27 @@ pub async fn progress(unit: &mut impl Unit, tenant: Uuid) -> Result<Vec<DataKeyP
 ///
 /// # Errors
 /// `Conflict` when the tenant has this version.
-pub async fn insert_pending(write: &mut Write, tenant: Uuid, version: i64, wrapped: &[u8], master_key: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub async fn insert_pending(
+    write: &mut Write,
+    tenant: Uuid,
+    version: i64,
+    wrapped: &[u8],
+    master_key: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let text = "INSERT INTO data_keys (tenant, version, wrapped, master_key_id, state, created_at) VALUES ($1, $2, $3, $4, 'pending', $5)";
     execute!(write, text, tenant, version, wrapped, master_key, now).await.map(|_| ())
 }
 
 /// The pending version seals from now on; the one before only opens. Answers whether there was a pending one.
 pub async fn promote_pending(write: &mut Write, tenant: Uuid) -> Result<bool, StoreError> {
-    let pending = fetch_optional!(write, (i64,), "SELECT version AS value FROM data_keys WHERE tenant = $1 AND state = 'pending' {for update}", tenant).await?;
+    let pending = fetch_optional!(
+        write,
+        (i64,),
+        "SELECT version AS value FROM data_keys WHERE tenant = $1 AND state = 'pending' {for update}",
+        tenant
+    )
+    .await?;
     let Some((version,)) = pending else { return Ok(false) };
     execute!(write, "UPDATE data_keys SET state = 'retired' WHERE tenant = $1 AND state = 'current'", tenant).await?;
     execute!(write, "UPDATE data_keys SET state = 'current' WHERE tenant = $1 AND version = $2", tenant, version).await?;

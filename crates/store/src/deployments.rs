@@ -76,9 +76,27 @@ pub async fn insert(write: &mut Write, row: &DeploymentRow) -> Result<(), StoreE
                 upload_id, use_cache, target_release_id, author_kind, author_id, author_name, fence, job_id, phase, created_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
     execute!(
-        write, text, row.id, row.organization_id, row.service_id, &row.delivery, row.trigger_kind, row.work, &row.title, &row.reference,
-        &row.commit_id, row.upload_id, row.use_cache, row.target_release_id, &row.author_kind, &row.author_id, &row.author_name, row.fence,
-        row.job_id, row.phase, row.created_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.service_id,
+        &row.delivery,
+        row.trigger_kind,
+        row.work,
+        &row.title,
+        &row.reference,
+        &row.commit_id,
+        row.upload_id,
+        row.use_cache,
+        row.target_release_id,
+        &row.author_kind,
+        &row.author_id,
+        &row.author_name,
+        row.fence,
+        row.job_id,
+        row.phase,
+        row.created_at
     )
     .await
     .map(|_| ())
@@ -89,7 +107,12 @@ pub async fn find(unit: &mut impl Unit, organization: OrganizationId, id: Deploy
 }
 
 /// The deployment that this delivery made, if it was taken in before.
-pub async fn find_by_delivery(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, delivery: &str) -> Result<Option<DeploymentRow>, StoreError> {
+pub async fn find_by_delivery(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    delivery: &str,
+) -> Result<Option<DeploymentRow>, StoreError> {
     let text = "SELECT {columns} FROM deployments WHERE organization_id = $1 AND service_id = $2 AND delivery = $3";
     fetch_optional!(unit, DeploymentRow, text, organization, service, delivery).await
 }
@@ -99,13 +122,23 @@ pub async fn find_any(unit: &mut impl Unit, id: DeploymentId) -> Result<Option<D
     fetch_optional!(unit, DeploymentRow, "SELECT {columns} FROM deployments WHERE id = $1", id).await
 }
 
-pub async fn list_of_service(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, page: &Page) -> Result<Listing<DeploymentRow>, StoreError> {
+pub async fn list_of_service(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    page: &Page,
+) -> Result<Listing<DeploymentRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("service_id = ?", service);
     fetch_page(unit, "SELECT {columns} FROM deployments", filter, Order::Newest("created_at"), page).await
 }
 
 /// Every deployment of the organization, optionally only those that have not ended.
-pub async fn list_of_organization(unit: &mut impl Unit, organization: OrganizationId, open: bool, page: &Page) -> Result<Listing<DeploymentRow>, StoreError> {
+pub async fn list_of_organization(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    open: bool,
+    page: &Page,
+) -> Result<Listing<DeploymentRow>, StoreError> {
     let mut filter = Filter::of("organization_id = ?", organization);
     if open {
         filter = filter.and_all("finished_at IS NULL", Vec::new());
@@ -115,7 +148,13 @@ pub async fn list_of_organization(unit: &mut impl Unit, organization: Organizati
 
 /// Deployments of a service that have not ended, oldest first.
 pub async fn list_open(unit: &mut impl Unit, service: ServiceId) -> Result<Vec<DeploymentRow>, StoreError> {
-    fetch_all!(unit, DeploymentRow, "SELECT {columns} FROM deployments WHERE service_id = $1 AND finished_at IS NULL ORDER BY created_at, id", service).await
+    fetch_all!(
+        unit,
+        DeploymentRow,
+        "SELECT {columns} FROM deployments WHERE service_id = $1 AND finished_at IS NULL ORDER BY created_at, id",
+        service
+    )
+    .await
 }
 
 /// Every deployment that has not ended, of all organizations; for the sweeper.
@@ -125,7 +164,13 @@ pub async fn list_all_open(unit: &mut impl Unit) -> Result<Vec<DeploymentRow>, S
 
 /// The newest deployments of many services at once are read one by one by their service; this is the last of one.
 pub async fn find_last(unit: &mut impl Unit, service: ServiceId) -> Result<Option<DeploymentRow>, StoreError> {
-    fetch_optional!(unit, DeploymentRow, "SELECT {columns} FROM deployments WHERE service_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1", service).await
+    fetch_optional!(
+        unit,
+        DeploymentRow,
+        "SELECT {columns} FROM deployments WHERE service_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1",
+        service
+    )
+    .await
 }
 
 /// How the deployment before this one of the same service went: the newest that went live or failed.
@@ -183,7 +228,18 @@ pub async fn end(write: &mut Write, id: DeploymentId, phase: Phase, end: &End, n
     let failure = end.failure.as_ref().map(Json);
     changed(
         execute!(
-            write, text, id, phase, now, failure, end.skip_reason, end.superseded_by, end.healthy_after_ms, end.requests_cut, end.gap_ms, &end.warning,
+            write,
+            text,
+            id,
+            phase,
+            now,
+            failure,
+            end.skip_reason,
+            end.superseded_by,
+            end.healthy_after_ms,
+            end.requests_cut,
+            end.gap_ms,
+            &end.warning,
             &end.canceled_by
         )
         .await?,
@@ -219,7 +275,12 @@ pub async fn list_steps(unit: &mut impl Unit, id: DeploymentId) -> Result<Vec<St
 }
 
 /// Deletes ended deployments of a service but the newest `kept`; releases stay. Answers those deleted.
-pub async fn prune(write: &mut Write, organization: OrganizationId, service: ServiceId, kept: i64) -> Result<Vec<DeploymentRow>, StoreError> {
+pub async fn prune(
+    write: &mut Write,
+    organization: OrganizationId,
+    service: ServiceId,
+    kept: i64,
+) -> Result<Vec<DeploymentRow>, StoreError> {
     let text = "SELECT {columns} FROM deployments WHERE organization_id = $1 AND service_id = $2 AND finished_at IS NOT NULL \
                 AND id NOT IN (SELECT id FROM deployments WHERE service_id = $2 ORDER BY created_at DESC, id DESC LIMIT $3)";
     let rows: Vec<DeploymentRow> = fetch_all!(write, DeploymentRow, text, organization, service, kept).await?;

@@ -40,18 +40,33 @@ pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result
     Ok(fetch_one!(unit, (i64,), text, organization).await?.0)
 }
 
-pub async fn find(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, id: DomainId) -> Result<Option<DomainRow>, StoreError> {
+pub async fn find(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    id: DomainId,
+) -> Result<Option<DomainRow>, StoreError> {
     let text = "SELECT {columns} FROM domains WHERE organization_id = $1 AND service_id = $2 AND id = $3";
     fetch_optional!(unit, DomainRow, text, organization, service, id).await
 }
 
-pub async fn find_by_host(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, host: &str) -> Result<Option<DomainRow>, StoreError> {
+pub async fn find_by_host(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    host: &str,
+) -> Result<Option<DomainRow>, StoreError> {
     let text = "SELECT {columns} FROM domains WHERE organization_id = $1 AND service_id = $2 AND host = $3";
     fetch_optional!(unit, DomainRow, text, organization, service, host).await
 }
 
 /// Makes one domain the primary one, or none.
-pub async fn set_primary(write: &mut Write, organization: OrganizationId, service: ServiceId, id: Option<DomainId>) -> Result<(), StoreError> {
+pub async fn set_primary(
+    write: &mut Write,
+    organization: OrganizationId,
+    service: ServiceId,
+    id: Option<DomainId>,
+) -> Result<(), StoreError> {
     let text = "UPDATE domains SET is_primary = $3 WHERE organization_id = $1 AND service_id = $2 AND is_primary";
     execute!(write, text, organization, service, false).await?;
     let Some(id) = id else { return Ok(()) };
@@ -63,7 +78,9 @@ pub async fn set_primary(write: &mut Write, organization: OrganizationId, servic
 }
 
 pub async fn delete(write: &mut Write, organization: OrganizationId, service: ServiceId, id: DomainId) -> Result<(), StoreError> {
-    match execute!(write, "DELETE FROM domains WHERE organization_id = $1 AND service_id = $2 AND id = $3", organization, service, id).await? {
+    match execute!(write, "DELETE FROM domains WHERE organization_id = $1 AND service_id = $2 AND id = $3", organization, service, id)
+        .await?
+    {
         0 => Err(StoreError::NotFound { row: "domain" }),
         _ => Ok(()),
     }

@@ -29,8 +29,18 @@ pub async fn insert(write: &mut Write, row: &EnvironmentRow) -> Result<(), Store
     let text = "INSERT INTO environments (id, organization_id, project_id, slug, name, kind, is_default, version, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     execute!(
-        write, text, row.id, row.organization_id, row.project_id, &row.slug, &row.name, row.kind, row.is_default, row.version,
-        row.created_at, row.updated_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.project_id,
+        &row.slug,
+        &row.name,
+        row.kind,
+        row.is_default,
+        row.version,
+        row.created_at,
+        row.updated_at
     )
     .await
     .map(|_| ())
@@ -46,18 +56,32 @@ pub async fn find_any(unit: &mut impl Unit, id: EnvironmentId) -> Result<Option<
     fetch_optional!(unit, EnvironmentRow, "SELECT {columns} FROM environments WHERE id = $1", id).await
 }
 
-pub async fn find_by_slug(unit: &mut impl Unit, organization: OrganizationId, project: ProjectId, slug: &str) -> Result<Option<EnvironmentRow>, StoreError> {
+pub async fn find_by_slug(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    project: ProjectId,
+    slug: &str,
+) -> Result<Option<EnvironmentRow>, StoreError> {
     let text = "SELECT {columns} FROM environments WHERE organization_id = $1 AND project_id = $2 AND slug = $3";
     fetch_optional!(unit, EnvironmentRow, text, organization, project, slug).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, project: ProjectId, page: &Page) -> Result<Listing<EnvironmentRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    project: ProjectId,
+    page: &Page,
+) -> Result<Listing<EnvironmentRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("project_id = ?", project);
     fetch_page(unit, "SELECT {columns} FROM environments", filter, Order::Oldest("created_at"), page).await
 }
 
 /// All of a project, oldest first.
-pub async fn all_of_project(unit: &mut impl Unit, organization: OrganizationId, project: ProjectId) -> Result<Vec<EnvironmentRow>, StoreError> {
+pub async fn all_of_project(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    project: ProjectId,
+) -> Result<Vec<EnvironmentRow>, StoreError> {
     let text = "SELECT {columns} FROM environments WHERE organization_id = $1 AND project_id = $2 ORDER BY created_at, id";
     fetch_all!(unit, EnvironmentRow, text, organization, project).await
 }
@@ -81,7 +105,12 @@ pub async fn update(write: &mut Write, row: &EnvironmentRow) -> Result<(), Store
 }
 
 /// From now on nothing starts in it; a job removes what runs, then the rows.
-pub async fn mark_deleting(write: &mut Write, organization: OrganizationId, id: EnvironmentId, at: DateTime<Utc>) -> Result<(), StoreError> {
+pub async fn mark_deleting(
+    write: &mut Write,
+    organization: OrganizationId,
+    id: EnvironmentId,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let text = "UPDATE environments SET deleting_at = COALESCE(deleting_at, $3) WHERE organization_id = $1 AND id = $2";
     match execute!(write, text, organization, id, at).await? {
         0 => Err(StoreError::NotFound { row: "environment" }),

@@ -47,8 +47,15 @@ pub async fn set_setup_token(write: &mut Write, digest: Option<&[u8]>, now: Date
 
 /// # Errors
 /// `Stale` when the version is not the caller's any more.
-pub async fn update(write: &mut Write, sign_up: SignUp, settings: &serde_json::Value, version: i64, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let text = "UPDATE instance_settings SET sign_up = $1, settings = $2, updated_at = $3, version = version + 1 WHERE id = 1 AND version = $4";
+pub async fn update(
+    write: &mut Write,
+    sign_up: SignUp,
+    settings: &serde_json::Value,
+    version: i64,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let text =
+        "UPDATE instance_settings SET sign_up = $1, settings = $2, updated_at = $3, version = version + 1 WHERE id = 1 AND version = $4";
     match execute!(write, text, sign_up, settings, now, version).await? {
         0 => Err(StoreError::Stale { row: "instance_settings" }),
         _ => Ok(()),

@@ -214,7 +214,8 @@ pub async fn enqueue(write: &mut Write, clock: &dyn Clock, entropy: &dyn Entropy
 /// A time behind every open job of the serial key: they run in the order in which they were enqueued, also when the clock
 /// stands still or was set back in between. Callers that enqueue for one key at the same time hold a lock for it.
 async fn behind(write: &mut Write, serial_key: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
-    let text = "SELECT created_at AS value FROM jobs WHERE serial_key = $1 AND state IN ('queued', 'running') ORDER BY created_at DESC LIMIT 1";
+    let text =
+        "SELECT created_at AS value FROM jobs WHERE serial_key = $1 AND state IN ('queued', 'running') ORDER BY created_at DESC LIMIT 1";
     let last = fetch_optional!(write, (DateTime<Utc>,), text, serial_key).await?;
     Ok(last.map_or(now, |(last,)| now.max(last + TimeDelta::microseconds(1))))
 }

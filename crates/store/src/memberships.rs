@@ -118,6 +118,7 @@ pub async fn delete_all(write: &mut Write, organization: OrganizationId) -> Resu
 
 /// Whether somebody with this address (see [`crate::users::email_key`]) is a member.
 pub async fn is_member(unit: &mut impl Unit, organization: OrganizationId, email_key: &str) -> Result<bool, StoreError> {
-    let text = "SELECT count(*) AS value FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1 AND u.email_key = $2";
+    let text =
+        "SELECT count(*) AS value FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1 AND u.email_key = $2";
     Ok(fetch_one!(unit, (i64,), text, organization, email_key).await?.0 > 0)
 }

@@ -48,7 +48,12 @@ row! {
 }
 
 /// The organizations of a person. `only`: the one that a token is confined to.
-pub async fn list_of_user(unit: &mut impl Unit, user: UserId, only: Option<OrganizationId>, page: &Page) -> Result<Listing<OwnRow>, StoreError> {
+pub async fn list_of_user(
+    unit: &mut impl Unit,
+    user: UserId,
+    only: Option<OrganizationId>,
+    page: &Page,
+) -> Result<Listing<OwnRow>, StoreError> {
     let filter = Filter::of("m.user_id = ?", user).and_all("o.deleted_at IS NULL", Vec::new()).and_some("o.id = ?", only);
     let select = "SELECT o.id, o.slug, o.name, o.settings, o.version, o.created_at, m.role \
                   FROM organizations o JOIN memberships m ON m.organization_id = o.id";
@@ -73,7 +78,8 @@ pub async fn update(write: &mut Write, row: &OrganizationRow, now: DateTime<Utc>
 
 /// Hides the organization at once and frees its slug; its rows are removed by retention.
 pub async fn delete(write: &mut Write, id: OrganizationId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let text = "UPDATE organizations SET deleted_at = $2, updated_at = $2, slug = $3, version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
+    let text =
+        "UPDATE organizations SET deleted_at = $2, updated_at = $2, slug = $3, version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
     match execute!(write, text, id, now, format!("deleted:{id}")).await? {
         0 => Err(StoreError::NotFound { row: "organizations" }),
         _ => Ok(()),
@@ -81,5 +87,9 @@ pub async fn delete(write: &mut Write, id: OrganizationId, now: DateTime<Utc>) -
 }
 
 pub async fn list_ids(unit: &mut impl Unit) -> Result<Vec<OrganizationId>, StoreError> {
-    Ok(fetch_all!(unit, (OrganizationId,), "SELECT id AS value FROM organizations ORDER BY id").await?.into_iter().map(|(id,)| id).collect())
+    Ok(fetch_all!(unit, (OrganizationId,), "SELECT id AS value FROM organizations ORDER BY id")
+        .await?
+        .into_iter()
+        .map(|(id,)| id)
+        .collect())
 }

@@ -32,7 +32,16 @@ pub async fn insert(write: &mut Write, row: &ProjectRow) -> Result<(), StoreErro
     let text = "INSERT INTO projects (id, organization_id, slug, name, description, icon, version, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     execute!(
-        write, text, row.id, row.organization_id, &row.slug, &row.name, &row.description, &row.icon, row.version, row.created_at,
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        &row.slug,
+        &row.name,
+        &row.description,
+        &row.icon,
+        row.version,
+        row.created_at,
         row.updated_at
     )
     .await
@@ -54,7 +63,12 @@ pub async fn find_by_slug(unit: &mut impl Unit, organization: OrganizationId, sl
     fetch_optional!(unit, ProjectRow, text, organization, slug).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, filter: &ProjectFilter, page: &Page) -> Result<Listing<ProjectRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    filter: &ProjectFilter,
+    page: &Page,
+) -> Result<Listing<ProjectRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization)
         .and_some("id IN (SELECT project_id FROM project_tags WHERE tag_id = ?)", filter.tag);
     fetch_page(unit, "SELECT {columns} FROM projects", filter, Order::Newest("created_at"), page).await
@@ -72,7 +86,9 @@ pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result
 pub async fn update(write: &mut Write, row: &ProjectRow) -> Result<(), StoreError> {
     let text = "UPDATE projects SET slug = $4, name = $5, description = $6, icon = $7, updated_at = $8, version = version + 1 \
                 WHERE organization_id = $1 AND id = $2 AND version = $3";
-    match execute!(write, text, row.organization_id, row.id, row.version, &row.slug, &row.name, &row.description, &row.icon, row.updated_at).await? {
+    match execute!(write, text, row.organization_id, row.id, row.version, &row.slug, &row.name, &row.description, &row.icon, row.updated_at)
+        .await?
+    {
         0 => Err(StoreError::Stale { row: "projects" }),
         _ => Ok(()),
     }

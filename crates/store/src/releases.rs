@@ -36,7 +36,8 @@ row! {
 
 /// The number of the next release of a service.
 pub async fn next_version(unit: &mut impl Unit, service: ServiceId) -> Result<i64, StoreError> {
-    let (last,): (i64,) = fetch_one!(unit, (i64,), "SELECT COALESCE(max(version), 0) AS value FROM releases WHERE service_id = $1", service).await?;
+    let (last,): (i64,) =
+        fetch_one!(unit, (i64,), "SELECT COALESCE(max(version), 0) AS value FROM releases WHERE service_id = $1", service).await?;
     Ok(last + 1)
 }
 
@@ -47,9 +48,29 @@ pub async fn insert(write: &mut Write, row: &ReleaseRow) -> Result<(), StoreErro
                 commit_subject, commit_author, configuration, sealed_variables, variable_names, hosts, service_revision, rolled_back_to, irreversible, author_name, created_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     execute!(
-        write, text, row.id, row.organization_id, row.service_id, row.version, row.deployment_id, &row.reason, &row.image, row.image_bytes,
-        row.image_kept, &row.revision, &row.commit_subject, &row.commit_author, &row.configuration, row.sealed_variables.as_slice(),
-        &row.variable_names, &row.hosts, row.service_revision, row.rolled_back_to, row.irreversible, &row.author_name, row.created_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.service_id,
+        row.version,
+        row.deployment_id,
+        &row.reason,
+        &row.image,
+        row.image_bytes,
+        row.image_kept,
+        &row.revision,
+        &row.commit_subject,
+        &row.commit_author,
+        &row.configuration,
+        row.sealed_variables.as_slice(),
+        &row.variable_names,
+        &row.hosts,
+        row.service_revision,
+        row.rolled_back_to,
+        row.irreversible,
+        &row.author_name,
+        row.created_at
     )
     .await
     .map(|_| ())
@@ -64,12 +85,22 @@ pub async fn find_any(unit: &mut impl Unit, id: ReleaseId) -> Result<Option<Rele
     fetch_optional!(unit, ReleaseRow, "SELECT {columns} FROM releases WHERE id = $1", id).await
 }
 
-pub async fn find_version(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, version: i64) -> Result<Option<ReleaseRow>, StoreError> {
+pub async fn find_version(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    version: i64,
+) -> Result<Option<ReleaseRow>, StoreError> {
     let text = "SELECT {columns} FROM releases WHERE organization_id = $1 AND service_id = $2 AND version = $3";
     fetch_optional!(unit, ReleaseRow, text, organization, service, version).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, page: &Page) -> Result<Listing<ReleaseRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    page: &Page,
+) -> Result<Listing<ReleaseRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("service_id = ?", service);
     fetch_page(unit, "SELECT {columns} FROM releases", filter, Order::Newest("created_at"), page).await
 }
@@ -95,15 +126,29 @@ pub async fn another_served(unit: &mut impl Unit, service: ServiceId, id: Releas
 
 /// Releases whose image is still kept, newest first.
 pub async fn list_kept(unit: &mut impl Unit, service: ServiceId) -> Result<Vec<ReleaseRow>, StoreError> {
-    fetch_all!(unit, ReleaseRow, "SELECT {columns} FROM releases WHERE service_id = $1 AND image_kept = $2 ORDER BY version DESC", service, true).await
+    fetch_all!(
+        unit,
+        ReleaseRow,
+        "SELECT {columns} FROM releases WHERE service_id = $1 AND image_kept = $2 ORDER BY version DESC",
+        service,
+        true
+    )
+    .await
 }
 
 pub async fn forget_image(write: &mut Write, organization: OrganizationId, id: ReleaseId) -> Result<(), StoreError> {
     execute!(write, "UPDATE releases SET image_kept = $3 WHERE organization_id = $1 AND id = $2", organization, id, false).await.map(|_| ())
 }
 
-pub async fn mark_irreversible(write: &mut Write, organization: OrganizationId, id: ReleaseId, irreversible: bool) -> Result<(), StoreError> {
-    execute!(write, "UPDATE releases SET irreversible = $3 WHERE organization_id = $1 AND id = $2", organization, id, irreversible).await.map(|_| ())
+pub async fn mark_irreversible(
+    write: &mut Write,
+    organization: OrganizationId,
+    id: ReleaseId,
+    irreversible: bool,
+) -> Result<(), StoreError> {
+    execute!(write, "UPDATE releases SET irreversible = $3 WHERE organization_id = $1 AND id = $2", organization, id, irreversible)
+        .await
+        .map(|_| ())
 }
 
 /// The newest release after `version` that is marked irreversible: a rollback across it is refused.

@@ -43,8 +43,20 @@ pub async fn insert(write: &mut Write, row: &RunRow) -> Result<(), StoreError> {
     let text = "INSERT INTO runs (id, organization_id, service_id, release_id, command, state, timeout_seconds, job_id, author_kind, author_id, \
                 author_name, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     execute!(
-        write, text, row.id, row.organization_id, row.service_id, row.release_id, &row.command, row.state, row.timeout_seconds, row.job_id,
-        &row.author_kind, &row.author_id, &row.author_name, row.created_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.service_id,
+        row.release_id,
+        &row.command,
+        row.state,
+        row.timeout_seconds,
+        row.job_id,
+        &row.author_kind,
+        &row.author_id,
+        &row.author_name,
+        row.created_at
     )
     .await
     .map(|_| ())
@@ -59,16 +71,35 @@ pub async fn find_any(unit: &mut impl Unit, id: RunId) -> Result<Option<RunRow>,
     fetch_optional!(unit, RunRow, "SELECT {columns} FROM runs WHERE id = $1", id).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, page: &Page) -> Result<Listing<RunRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    page: &Page,
+) -> Result<Listing<RunRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("service_id = ?", service);
     fetch_page(unit, "SELECT {columns} FROM runs", filter, Order::Newest("created_at"), page).await
 }
 
 pub async fn start(write: &mut Write, id: RunId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    execute!(write, "UPDATE runs SET state = 'running', started_at = COALESCE(started_at, $2) WHERE id = $1 AND finished_at IS NULL", id, now).await.map(|_| ())
+    execute!(
+        write,
+        "UPDATE runs SET state = 'running', started_at = COALESCE(started_at, $2) WHERE id = $1 AND finished_at IS NULL",
+        id,
+        now
+    )
+    .await
+    .map(|_| ())
 }
 
-pub async fn end(write: &mut Write, id: RunId, state: RunState, exit_code: Option<i64>, reason: Option<&str>, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub async fn end(
+    write: &mut Write,
+    id: RunId,
+    state: RunState,
+    exit_code: Option<i64>,
+    reason: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let text = "UPDATE runs SET state = $2, exit_code = $3, reason = $4, finished_at = $5 WHERE id = $1 AND finished_at IS NULL";
     execute!(write, text, id, state, exit_code, reason, now).await.map(|_| ())
 }

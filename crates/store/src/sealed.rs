@@ -98,7 +98,9 @@ impl SealedColumn {
         let Self { table, column, .. } = self;
         let text = match self.by {
             SealedBy::MasterKey => return Ok(Vec::new()),
-            SealedBy::Organization(owner) => format!("SELECT DISTINCT {owner} AS value FROM {table} WHERE {column} IS NOT NULL ORDER BY value"),
+            SealedBy::Organization(owner) => {
+                format!("SELECT DISTINCT {owner} AS value FROM {table} WHERE {column} IS NOT NULL ORDER BY value")
+            }
             SealedBy::Instance => {
                 let text = format!("SELECT count(*) AS value FROM {table} WHERE {column} IS NOT NULL");
                 let rows = unit.rows(text, Vec::new(), true).await?;

@@ -20,10 +20,14 @@ row! {
 
 /// What has `text` in its name or slug, whatever the case, at most `limit`, those whose name begins with it first.
 pub async fn by_name(unit: &mut impl Unit, organizations: &[OrganizationId], text: &str, limit: i64) -> Result<Vec<FoundRow>, StoreError> {
-    let escaped: String = text.to_lowercase().chars().flat_map(|letter| {
-        let escape = matches!(letter, '%' | '_' | '\\').then_some('\\');
-        escape.into_iter().chain([letter])
-    }).collect();
+    let escaped: String = text
+        .to_lowercase()
+        .chars()
+        .flat_map(|letter| {
+            let escape = matches!(letter, '%' | '_' | '\\').then_some('\\');
+            escape.into_iter().chain([letter])
+        })
+        .collect();
     let anywhere = format!("%{escaped}%");
     let start = format!("{escaped}%");
     let mut found = Vec::new();

@@ -66,8 +66,25 @@ pub async fn insert(write: &mut Write, row: &ServiceRow) -> Result<(), StoreErro
                 configuration, version, revision, stopped, fence, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
     execute!(
-        write, text, row.id, row.organization_id, row.project_id, row.environment_id, &row.slug, row.kind, &row.name, &row.description,
-        &row.icon, &row.app_name, &row.configuration, row.version, row.revision, row.stopped, row.fence, row.created_at, row.updated_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.project_id,
+        row.environment_id,
+        &row.slug,
+        row.kind,
+        &row.name,
+        &row.description,
+        &row.icon,
+        &row.app_name,
+        &row.configuration,
+        row.version,
+        row.revision,
+        row.stopped,
+        row.fence,
+        row.created_at,
+        row.updated_at
     )
     .await
     .map(|_| ())
@@ -89,7 +106,12 @@ pub async fn find_any(unit: &mut impl Unit, id: ServiceId) -> Result<Option<Serv
     fetch_optional!(unit, ServiceRow, "SELECT {columns} FROM services WHERE id = $1", id).await
 }
 
-pub async fn find_by_slug(unit: &mut impl Unit, organization: OrganizationId, environment: EnvironmentId, slug: &str) -> Result<Option<ServiceRow>, StoreError> {
+pub async fn find_by_slug(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    environment: EnvironmentId,
+    slug: &str,
+) -> Result<Option<ServiceRow>, StoreError> {
     let text = "SELECT {columns} FROM services WHERE organization_id = $1 AND environment_id = $2 AND slug = $3";
     fetch_optional!(unit, ServiceRow, text, organization, environment, slug).await
 }
@@ -100,7 +122,12 @@ pub async fn app_name_taken(unit: &mut impl Unit, app_name: &str) -> Result<bool
     Ok(fetch_one!(unit, (i64,), text, app_name).await?.0 > 0)
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, filter: &ServiceFilter, page: &Page) -> Result<Listing<ServiceRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    filter: &ServiceFilter,
+    page: &Page,
+) -> Result<Listing<ServiceRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization)
         .and_some("project_id = ?", filter.project)
         .and_some("environment_id = ?", filter.environment);
@@ -108,7 +135,11 @@ pub async fn list(unit: &mut impl Unit, organization: OrganizationId, filter: &S
 }
 
 /// All of an environment, oldest first.
-pub async fn all_of_environment(unit: &mut impl Unit, organization: OrganizationId, environment: EnvironmentId) -> Result<Vec<ServiceRow>, StoreError> {
+pub async fn all_of_environment(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    environment: EnvironmentId,
+) -> Result<Vec<ServiceRow>, StoreError> {
     let text = "SELECT {columns} FROM services WHERE organization_id = $1 AND environment_id = $2 ORDER BY created_at, id";
     fetch_all!(unit, ServiceRow, text, organization, environment).await
 }
@@ -130,7 +161,11 @@ pub async fn all(unit: &mut impl Unit) -> Result<Vec<ServiceRow>, StoreError> {
     fetch_all!(unit, ServiceRow, "SELECT {columns} FROM services ORDER BY id").await
 }
 
-pub async fn count_in_environment(unit: &mut impl Unit, organization: OrganizationId, environment: EnvironmentId) -> Result<i64, StoreError> {
+pub async fn count_in_environment(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    environment: EnvironmentId,
+) -> Result<i64, StoreError> {
     let text = "SELECT count(*) AS value FROM services WHERE organization_id = $1 AND environment_id = $2";
     Ok(fetch_one!(unit, (i64,), text, organization, environment).await?.0)
 }
@@ -149,8 +184,18 @@ pub async fn update(write: &mut Write, row: &ServiceRow, released: bool) -> Resu
                 version = version + 1, revision = revision + $10 WHERE organization_id = $1 AND id = $2 AND version = $3";
     let step = i64::from(released);
     match execute!(
-        write, text, row.organization_id, row.id, row.version, &row.slug, &row.name, &row.description, &row.icon, &row.configuration,
-        row.updated_at, step
+        write,
+        text,
+        row.organization_id,
+        row.id,
+        row.version,
+        &row.slug,
+        &row.name,
+        &row.description,
+        &row.icon,
+        &row.configuration,
+        row.updated_at,
+        step
     )
     .await?
     {
@@ -163,10 +208,17 @@ pub async fn update(write: &mut Write, row: &ServiceRow, released: bool) -> Resu
 pub async fn touch(write: &mut Write, organization: OrganizationId, reach: Reach) -> Result<u64, StoreError> {
     match reach {
         Reach::Project(id) => {
-            execute!(write, "UPDATE services SET revision = revision + 1 WHERE organization_id = $1 AND project_id = $2", organization, id).await
+            execute!(write, "UPDATE services SET revision = revision + 1 WHERE organization_id = $1 AND project_id = $2", organization, id)
+                .await
         }
         Reach::Environment(id) => {
-            execute!(write, "UPDATE services SET revision = revision + 1 WHERE organization_id = $1 AND environment_id = $2", organization, id).await
+            execute!(
+                write,
+                "UPDATE services SET revision = revision + 1 WHERE organization_id = $1 AND environment_id = $2",
+                organization,
+                id
+            )
+            .await
         }
         Reach::Service(id) => {
             execute!(write, "UPDATE services SET revision = revision + 1 WHERE organization_id = $1 AND id = $2", organization, id).await
@@ -175,7 +227,13 @@ pub async fn touch(write: &mut Write, organization: OrganizationId, reach: Reach
 }
 
 /// A release serves now; `revision` is what the service's was when the release was frozen.
-pub async fn set_released(write: &mut Write, organization: OrganizationId, id: ServiceId, release: ReleaseId, revision: i64) -> Result<(), StoreError> {
+pub async fn set_released(
+    write: &mut Write,
+    organization: OrganizationId,
+    id: ServiceId,
+    release: ReleaseId,
+    revision: i64,
+) -> Result<(), StoreError> {
     let text = "UPDATE services SET current_release_id = $3, released_revision = $4 WHERE organization_id = $1 AND id = $2";
     match execute!(write, text, organization, id, release, revision).await? {
         0 => Err(StoreError::NotFound { row: "service" }),
@@ -210,7 +268,13 @@ pub async fn next_fence(write: &mut Write, organization: OrganizationId, id: Ser
 /// # Errors
 /// `Conflict` of `services_slug` when the target has a service of this slug, `Reference` when environment and project do
 /// not belong together.
-pub async fn set_parent(write: &mut Write, organization: OrganizationId, id: ServiceId, project: ProjectId, environment: EnvironmentId) -> Result<(), StoreError> {
+pub async fn set_parent(
+    write: &mut Write,
+    organization: OrganizationId,
+    id: ServiceId,
+    project: ProjectId,
+    environment: EnvironmentId,
+) -> Result<(), StoreError> {
     let text = "UPDATE services SET project_id = $3, environment_id = $4, revision = revision + 1 WHERE organization_id = $1 AND id = $2";
     match execute!(write, text, organization, id, project, environment).await? {
         0 => Err(StoreError::NotFound { row: "service" }),

@@ -63,7 +63,8 @@ pub async fn delete(write: &mut Write, organization: OrganizationId, id: TagId) 
 /// # Errors
 /// `Reference` when tag or project is not of this organization.
 pub async fn assign(write: &mut Write, organization: OrganizationId, project: ProjectId, tag: TagId) -> Result<(), StoreError> {
-    let text = "INSERT INTO project_tags (organization_id, project_id, tag_id) VALUES ($1, $2, $3) ON CONFLICT (project_id, tag_id) DO NOTHING";
+    let text =
+        "INSERT INTO project_tags (organization_id, project_id, tag_id) VALUES ($1, $2, $3) ON CONFLICT (project_id, tag_id) DO NOTHING";
     execute!(write, text, organization, project, tag).await.map(|_| ())
 }
 

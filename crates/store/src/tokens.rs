@@ -91,8 +91,14 @@ pub async fn delete_of_user(write: &mut Write, user: UserId) -> Result<u64, Stor
 }
 
 /// Tokens that expire before `before` and whose owners have not been told.
-pub async fn list_expiring(unit: &mut impl Unit, now: DateTime<Utc>, before: DateTime<Utc>, limit: i64) -> Result<Vec<TokenRow>, StoreError> {
-    let text = "SELECT {columns} FROM tokens WHERE expires_at > $1 AND expires_at <= $2 AND warned_at IS NULL ORDER BY expires_at, id LIMIT $3";
+pub async fn list_expiring(
+    unit: &mut impl Unit,
+    now: DateTime<Utc>,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<TokenRow>, StoreError> {
+    let text =
+        "SELECT {columns} FROM tokens WHERE expires_at > $1 AND expires_at <= $2 AND warned_at IS NULL ORDER BY expires_at, id LIMIT $3";
     fetch_all!(unit, TokenRow, text, now, before, limit).await
 }
 

@@ -33,8 +33,17 @@ pub async fn insert(write: &mut Write, row: &UploadRow) -> Result<(), StoreError
     let text = "INSERT INTO uploads (id, organization_id, service_id, content_digest, format, size_bytes, author_kind, author_id, created_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     execute!(
-        write, text, row.id, row.organization_id, row.service_id, &row.content_digest, row.format, row.size_bytes, row.author_kind,
-        &row.author_id, row.created_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.service_id,
+        &row.content_digest,
+        row.format,
+        row.size_bytes,
+        row.author_kind,
+        &row.author_id,
+        row.created_at
     )
     .await
     .map(|_| ())
@@ -49,7 +58,12 @@ pub async fn find_any(unit: &mut impl Unit, id: UploadId) -> Result<Option<Uploa
     fetch_optional!(unit, UploadRow, "SELECT {columns} FROM uploads WHERE id = $1", id).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, service: ServiceId, page: &Page) -> Result<Listing<UploadRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    service: ServiceId,
+    page: &Page,
+) -> Result<Listing<UploadRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("service_id = ?", service);
     fetch_page(unit, "SELECT {columns} FROM uploads", filter, Order::Newest("created_at"), page).await
 }

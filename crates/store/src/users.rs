@@ -76,7 +76,13 @@ pub async fn insert(write: &mut Write, row: &UserRow) -> Result<(), StoreError> 
 }
 
 /// Changes name and settings.
-pub async fn update_profile(write: &mut Write, id: UserId, name: &str, settings: &serde_json::Value, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub async fn update_profile(
+    write: &mut Write,
+    id: UserId,
+    name: &str,
+    settings: &serde_json::Value,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let text = "UPDATE users SET name = $2, settings = $3, updated_at = $4, version = version + 1 WHERE id = $1 AND deleted_at IS NULL";
     one(execute!(write, text, id, name, settings, now).await?)
 }

@@ -89,12 +89,23 @@ macro_rules! current {
 }
 
 /// All of one scope, by name, with their values.
-pub async fn all_of_scope(unit: &mut impl Unit, organization: OrganizationId, kind: ScopeKind, scope: Uuid) -> Result<Vec<CurrentRow>, StoreError> {
+pub async fn all_of_scope(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    kind: ScopeKind,
+    scope: Uuid,
+) -> Result<Vec<CurrentRow>, StoreError> {
     let text = current!("v.organization_id = $1 AND v.scope_kind = $2 AND v.scope_id = $3 ORDER BY v.name");
     fetch_all!(unit, CurrentRow, text, organization, kind, scope).await
 }
 
-pub async fn find(unit: &mut impl Unit, organization: OrganizationId, kind: ScopeKind, scope: Uuid, name: &str) -> Result<Option<CurrentRow>, StoreError> {
+pub async fn find(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    kind: ScopeKind,
+    scope: Uuid,
+    name: &str,
+) -> Result<Option<CurrentRow>, StoreError> {
     let text = current!("v.organization_id = $1 AND v.scope_kind = $2 AND v.scope_id = $3 AND v.name = $4");
     fetch_optional!(unit, CurrentRow, text, organization, kind, scope, name).await
 }
@@ -127,8 +138,18 @@ pub async fn insert(write: &mut Write, row: &VariableRow) -> Result<(), StoreErr
     let text = "INSERT INTO variables (id, organization_id, scope_kind, scope_id, name, kind, version, refers_to, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     execute!(
-        write, text, row.id, row.organization_id, row.scope_kind, row.scope_id, &row.name, row.kind, row.version, &row.refers_to,
-        row.created_at, row.updated_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.scope_kind,
+        row.scope_id,
+        &row.name,
+        row.kind,
+        row.version,
+        &row.refers_to,
+        row.created_at,
+        row.updated_at
     )
     .await
     .map(|_| ())
@@ -142,8 +163,19 @@ pub async fn insert_version(write: &mut Write, row: &VersionRow) -> Result<(), S
     let text = "INSERT INTO variable_versions (id, organization_id, variable_id, version, kind, plain_value, sealed_value, size_bytes, \
                 author_kind, author_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     execute!(
-        write, text, row.id, row.organization_id, row.variable_id, row.version, row.kind, &row.plain_value, &row.sealed_value,
-        row.size_bytes, row.author_kind, &row.author_id, row.created_at
+        write,
+        text,
+        row.id,
+        row.organization_id,
+        row.variable_id,
+        row.version,
+        row.kind,
+        &row.plain_value,
+        &row.sealed_value,
+        row.size_bytes,
+        row.author_kind,
+        &row.author_id,
+        row.created_at
     )
     .await
     .map(|_| ())
@@ -173,7 +205,12 @@ pub async fn versions(unit: &mut impl Unit, organization: OrganizationId, id: Va
     fetch_all!(unit, VersionRow, text, organization, id).await
 }
 
-pub async fn find_version(unit: &mut impl Unit, organization: OrganizationId, id: VariableId, version: i64) -> Result<Option<VersionRow>, StoreError> {
+pub async fn find_version(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    id: VariableId,
+    version: i64,
+) -> Result<Option<VersionRow>, StoreError> {
     let text = "SELECT {columns} FROM variable_versions WHERE organization_id = $1 AND variable_id = $2 AND version = $3";
     fetch_optional!(unit, VersionRow, text, organization, id, version).await
 }

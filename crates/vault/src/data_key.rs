@@ -93,10 +93,7 @@ impl DataKey {
     }
 
     fn commitment(&self) -> Key {
-        aead::derive(
-            &self.key,
-            &[b"seaway data key commitment", self.tenant.as_bytes(), self.id.as_bytes(), &self.version.to_be_bytes()],
-        )
+        aead::derive(&self.key, &[b"seaway data key commitment", self.tenant.as_bytes(), self.id.as_bytes(), &self.version.to_be_bytes()])
     }
 }
 
@@ -139,8 +136,7 @@ impl WrappedDataKey {
             return Err(Unreadable::NotAuthentic.into());
         }
         let master = masters.get(parts.master)?;
-        let opened =
-            aead::open(&master.wrapping_key(), parts.nonce, &associated_data(parts.authenticated), parts.sealed)?;
+        let opened = aead::open(&master.wrapping_key(), parts.nonce, &associated_data(parts.authenticated), parts.sealed)?;
         let key: [u8; KEY_LENGTH] = opened.reveal().as_slice().try_into().map_err(|_| Unreadable::NotAnEnvelope)?;
         let data_key = DataKey::of(tenant, parts.id, parts.version, Secret::new(key));
         if !constant_time_eq(data_key.commitment().reveal(), parts.commitment) {

@@ -28,9 +28,7 @@ impl Sealed {
     /// [`VaultError::Unreadable`] for everything that is not an envelope; it is never taken for plaintext.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, VaultError> {
         match bytes.as_slice() {
-            [VERSION, ALGORITHM_AES_256_GCM, ..]
-                if (OVERHEAD..=OVERHEAD + PLAINTEXT_SIZE_BYTES_MAX).contains(&bytes.len()) =>
-            {
+            [VERSION, ALGORITHM_AES_256_GCM, ..] if (OVERHEAD..=OVERHEAD + PLAINTEXT_SIZE_BYTES_MAX).contains(&bytes.len()) => {
                 Ok(Self(bytes))
             }
             _ => Err(Unreadable::NotAnEnvelope.into()),
@@ -63,8 +61,7 @@ impl Sealed {
         place: &Place<'_>,
         plaintext: &[u8],
     ) -> Result<Self, VaultError> {
-        let too_large =
-            || VaultError::TooLarge { size_bytes: plaintext.len(), size_bytes_max: PLAINTEXT_SIZE_BYTES_MAX };
+        let too_large = || VaultError::TooLarge { size_bytes: plaintext.len(), size_bytes_max: PLAINTEXT_SIZE_BYTES_MAX };
         if plaintext.len() > PLAINTEXT_SIZE_BYTES_MAX {
             return Err(too_large());
         }

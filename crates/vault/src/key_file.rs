@@ -38,11 +38,7 @@ pub struct LoadedMasterKey {
 /// # Errors
 /// [`VaultError::MasterKeyMissing`] if the file is missing while sealed data exists; [`VaultError::KeyFile`] for a file or
 /// folder that others can read, a symbolic link, or another failure; [`VaultError::InvalidMasterKey`].
-pub fn load_or_generate(
-    path: &Path,
-    ciphertext: Ciphertext,
-    entropy: &dyn Entropy,
-) -> Result<LoadedMasterKey, VaultError> {
+pub fn load_or_generate(path: &Path, ciphertext: Ciphertext, entropy: &dyn Entropy) -> Result<LoadedMasterKey, VaultError> {
     match (path.symlink_metadata(), ciphertext) {
         (Err(error), Ciphertext::Exists) if error.kind() == ErrorKind::NotFound => {
             Err(VaultError::MasterKeyMissing { path: path.to_owned() })
@@ -123,11 +119,7 @@ fn check_folder(path: &Path) -> Result<(), String> {
     let folder = folder_of(path);
     let metadata = folder.metadata().map_err(|error| format!("its folder cannot be read: {error}"))?;
     if metadata.mode() & OTHERS != 0 {
-        return Err(format!(
-            "others can enter its folder (mode {:o}); run: chmod 700 {}",
-            metadata.mode() & 0o777,
-            folder.display()
-        ));
+        return Err(format!("others can enter its folder (mode {:o}); run: chmod 700 {}", metadata.mode() & 0o777, folder.display()));
     }
     check_owner(&metadata, "its folder")
 }

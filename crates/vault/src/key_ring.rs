@@ -220,11 +220,7 @@ impl KeyRing {
         current.cloned().ok_or(VaultError::NotLoaded { tenant })
     }
 
-    fn change(
-        &self,
-        tenant: Uuid,
-        change: impl FnOnce(&mut TenantKeys) -> Result<(), VaultError>,
-    ) -> Result<(), VaultError> {
+    fn change(&self, tenant: Uuid, change: impl FnOnce(&mut TenantKeys) -> Result<(), VaultError>) -> Result<(), VaultError> {
         self.write().get_mut(&tenant).ok_or(VaultError::NotLoaded { tenant }).and_then(change)
     }
 

@@ -66,8 +66,7 @@ impl MasterKey {
             None => STANDARD.decode(text),
         };
         let bytes = Zeroizing::new(decoded.map_err(|_| VaultError::InvalidMasterKey("it is not base64"))?);
-        let bytes: [u8; KEY_LENGTH] =
-            bytes.as_slice().try_into().map_err(|_| VaultError::InvalidMasterKey("it does not have 32 bytes"))?;
+        let bytes: [u8; KEY_LENGTH] = bytes.as_slice().try_into().map_err(|_| VaultError::InvalidMasterKey("it does not have 32 bytes"))?;
         let key = Secret::new(bytes);
         if key.reveal().iter().collect::<BTreeSet<_>>().len() < DISTINCT_BYTES_MIN {
             return Err(VaultError::InvalidMasterKey("it repeats the same bytes; make one with a random generator"));

@@ -113,6 +113,9 @@ mod tests {
     #[test]
     fn a_short_passphrase_is_refused() {
         let value = Secret::new(vec![1]);
-        assert!(matches!(seal_with_passphrase(&secret(" fourteen char  "), &value, &SeededEntropy::new(1)), Err(VaultError::WeakPassphrase)));
+        assert!(matches!(
+            seal_with_passphrase(&secret(" fourteen char  "), &value, &SeededEntropy::new(1)),
+            Err(VaultError::WeakPassphrase)
+        ));
     }
 }

@@ -116,13 +116,7 @@ impl PasswordHasher {
         self.compute(&password, &[0; SALT_LENGTH], parameters, HASH_LENGTH).map(|_| ())
     }
 
-    fn compute(
-        &self,
-        password: &str,
-        salt: &[u8],
-        parameters: Parameters,
-        length: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
+    fn compute(&self, password: &str, salt: &[u8], parameters: Parameters, length: usize) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
         let Parameters { memory_kib, passes, lanes } = parameters;
         let params = Params::new(memory_kib, passes, lanes, Some(length)).map_err(PasswordError::Hash)?;
         let _turn = self.turns.take().ok_or(PasswordError::Busy)?;
@@ -268,11 +262,7 @@ mod tests {
         let salt = [7; SALT_LENGTH];
         let parameters = Parameters { memory_kib: 4096, passes: 2, lanes: 1 };
         let hash = hasher.compute("lantern over quiet water", &salt, parameters, 32).unwrap();
-        let stored = format!(
-            "$argon2id$v=19$m=4096,t=2,p=1${}${}",
-            STANDARD_NO_PAD.encode(salt),
-            STANDARD_NO_PAD.encode(hash.as_slice())
-        );
+        let stored = format!("$argon2id$v=19$m=4096,t=2,p=1${}${}", STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash.as_slice()));
         let verdict = hasher.verify(&secret("lantern over quiet water"), &stored).unwrap();
         assert_eq!(verdict, Verdict::RightButOutdated);
     }

@@ -6,16 +6,12 @@ use std::sync::Arc;
 use domain::{Secret, SeededEntropy};
 use proptest::prelude::*;
 use uuid::Uuid;
-use vault::{
-    DataKey, KeyRing, MasterKey, MasterRing, PLAINTEXT_SIZE_BYTES_MAX, Place, Sealed, Unreadable, VaultError,
-    WrappedDataKey,
-};
+use vault::{DataKey, KeyRing, MasterKey, MasterRing, PLAINTEXT_SIZE_BYTES_MAX, Place, Sealed, Unreadable, VaultError, WrappedDataKey};
 
 const TENANT: Uuid = Uuid::from_u128(0x0a);
 const OTHER: Uuid = Uuid::from_u128(0x0b);
 const ROW: Uuid = Uuid::from_u128(0x0c);
-const PLACE: Place<'static> =
-    Place { tenant: TENANT, table: "variables", column: "value_sealed", row: ROW, name: "DATABASE_URL" };
+const PLACE: Place<'static> = Place { tenant: TENANT, table: "variables", column: "value_sealed", row: ROW, name: "DATABASE_URL" };
 
 fn key(tenant: Uuid, version: u32) -> DataKey {
     let id = Uuid::from_u128(tenant.as_u128() << 64 | u128::from(version));
@@ -155,9 +151,7 @@ fn a_data_key_rotates_while_old_rows_stay_readable() {
 #[test]
 fn rotation_refuses_what_would_lose_data() {
     let ring = ring();
-    for wrong in
-        [ring.promote(TENANT, 2), ring.promote(TENANT, 0), ring.retire(TENANT, 1), ring.add_pending(key(TENANT, 1))]
-    {
+    for wrong in [ring.promote(TENANT, 2), ring.promote(TENANT, 0), ring.retire(TENANT, 1), ring.add_pending(key(TENANT, 1))] {
         assert!(matches!(wrong, Err(VaultError::Rotation(_))));
     }
     assert!(matches!(ring.load(TENANT, vec![key(OTHER, 1)], 1), Err(VaultError::Rotation(_))));
@@ -233,10 +227,7 @@ fn a_data_key_wraps_and_unwraps_under_its_master_only() {
             let mut changed = stored.as_bytes().to_vec();
             changed[place] ^= 1 << bit;
             let result = WrappedDataKey::from_bytes(changed).and_then(|wrapped| wrapped.unwrap_key(&masters, TENANT));
-            assert!(
-                matches!(result, Err(VaultError::Unreadable(_) | VaultError::WrongMasterKey { .. })),
-                "byte {place} bit {bit}"
-            );
+            assert!(matches!(result, Err(VaultError::Unreadable(_) | VaultError::WrongMasterKey { .. })), "byte {place} bit {bit}");
         }
     }
     for length in [0, 1, 20, stored.as_bytes().len() - 1] {

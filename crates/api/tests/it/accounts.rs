@@ -11,12 +11,11 @@ async fn the_first_start_is_set_up_once() {
     let server = TestServer::new().await.unwrap();
     let public = server.get("/instance/public", As::Nobody).await.unwrap().expect(200).unwrap();
     assert_eq!(public.json["setup_needed"], true);
-    let body = |token: &str, password: &str| {
-        json!({ "token": token, "email": "o@lighthouse.example", "password": password, "name": "O", "organization_name": "Lighthouse" })
-    };
+    let body = |token: &str, password: &str| json!({ "token": token, "email": "o@lighthouse.example", "password": password, "name": "O", "organization_name": "Lighthouse" });
     let foreign = "A".repeat(43);
     server.post("/setup", As::Nobody, body(&foreign, PASSWORD)).await.unwrap().expect_problem(410, "gone").unwrap();
-    let weak = server.post("/setup", As::Nobody, body(server.setup_token(), "short")).await.unwrap().expect_problem(422, "invalid").unwrap();
+    let weak =
+        server.post("/setup", As::Nobody, body(server.setup_token(), "short")).await.unwrap().expect_problem(422, "invalid").unwrap();
     assert_eq!(weak.json["errors"][0]["pointer"], "/password");
     // A newer link takes the place of the printed one.
     let newer = server.control.setup_link().await.unwrap().unwrap();
@@ -37,7 +36,12 @@ async fn the_operator_changes_the_instance_and_a_stale_change_is_refused() {
     let read = server.get("/instance", As::Session(&owner)).await.unwrap().expect(200).unwrap();
     assert_eq!(read.json["analytics"], false);
     let tag = read.header("etag").unwrap().to_owned();
-    let change = |tag: String| server.request(reqwest::Method::PATCH, "/instance", As::Session(&owner)).header("if-match", tag).json(&json!({ "sign_up": "closed" }));
+    let change = |tag: String| {
+        server
+            .request(reqwest::Method::PATCH, "/instance", As::Session(&owner))
+            .header("if-match", tag)
+            .json(&json!({ "sign_up": "closed" }))
+    };
     server.send(change(tag.clone())).await.unwrap().expect(200).unwrap();
     server.send(change(tag)).await.unwrap().expect_problem(412, "precondition-failed").unwrap();
     let body = json!({ "email": "x@harbor.example", "password": PASSWORD, "name": "X" });
@@ -100,7 +104,12 @@ async fn a_code_works_once_and_only_a_few_tries_are_given() {
         organization: domain::id::OrganizationId::new(server.clock.as_ref(), &domain::SystemEntropy),
     };
     server.get("/me", As::Session(&person)).await.unwrap().expect(200).unwrap();
-    server.post("/organizations", As::Session(&person), json!({ "name": "X" })).await.unwrap().expect_problem(403, "email-unverified").unwrap();
+    server
+        .post("/organizations", As::Session(&person), json!({ "name": "X" }))
+        .await
+        .unwrap()
+        .expect_problem(403, "email-unverified")
+        .unwrap();
     // A new code works; the link of the first mail is void.
     let old = testkit::mailbox::token_in(&server.mailbox.newest(email, "verify_email").unwrap()).unwrap();
     server.clock.advance(TimeDelta::minutes(1));
@@ -181,17 +190,27 @@ async fn changes_from_a_browser_need_the_token_and_the_origin() {
     let forged = Person { csrf: "0".repeat(32), ..owner.clone() };
     server.patch("/me", As::Session(&forged), json!({ "name": "New" })).await.unwrap().expect_problem(403, "csrf-rejected").unwrap();
     let cross = server.request(reqwest::Method::POST, "/log-in", As::Nobody).header("origin", "https://evil.example");
-    server.send(cross.json(&json!({ "email": "a@b.example", "password": "x" }))).await.unwrap().expect_problem(403, "csrf-rejected").unwrap();
+    server
+        .send(cross.json(&json!({ "email": "a@b.example", "password": "x" })))
+        .await
+        .unwrap()
+        .expect_problem(403, "csrf-rejected")
+        .unwrap();
     let reply = server.log_in(&owner.email).await.unwrap();
     let cookie = reply.header("set-cookie").unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/") && !cookie.contains("Domain"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/") && !cookie.contains("Domain"),
+        "{cookie}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_sensitive_needs_a_fresh_password() {
     let server = TestServer::new().await.unwrap();
     let owner = server.owner().await.unwrap();
-    let make = async |person: &Person| server.post("/me/tokens", As::Session(person), json!({ "name": "ci", "scopes": ["projects:read"] })).await.unwrap();
+    let make = async |person: &Person| {
+        server.post("/me/tokens", As::Session(person), json!({ "name": "ci", "scopes": ["projects:read"] })).await.unwrap()
+    };
     make(&owner).await.expect(201).unwrap();
     server.clock.advance(TimeDelta::minutes(6));
     make(&owner).await.expect_problem(401, "step-up-required").unwrap();
@@ -222,7 +241,9 @@ async fn passwords_are_changed_and_reset() {
 
     server.post("/password-resets", As::Nobody, json!({ "email": owner.email })).await.unwrap().expect(202).unwrap();
     let token = server.mailed_token(&owner.email, "password_reset").await.unwrap();
-    let complete = async |password: &str| server.post("/password-resets/complete", As::Nobody, json!({ "token": token, "password": password })).await.unwrap();
+    let complete = async |password: &str| {
+        server.post("/password-resets/complete", As::Nobody, json!({ "token": token, "password": password })).await.unwrap()
+    };
     complete("short").await.expect_problem(422, "invalid").unwrap();
     complete(PASSWORD).await.expect(200).unwrap();
     complete(PASSWORD).await.expect_problem(410, "gone").unwrap();

@@ -93,7 +93,10 @@ async fn a_repeated_key_does_the_thing_once() {
     server.send(post(None, "Once")).await.unwrap().expect_problem(400, "idempotency-key-missing").unwrap();
     let first = server.send(post(Some("\"a\""), "Once")).await.unwrap().expect(201).unwrap();
     let again = server.send(post(Some("a"), "Once")).await.unwrap().expect(201).unwrap();
-    assert_eq!((again.header("idempotent-replayed"), &again.text, again.header("location")), (Some("true"), &first.text, first.header("location")));
+    assert_eq!(
+        (again.header("idempotent-replayed"), &again.text, again.header("location")),
+        (Some("true"), &first.text, first.header("location"))
+    );
     server.send(post(Some("\"a\""), "Other")).await.unwrap().expect_problem(422, "idempotency-key-reused").unwrap();
     // A request that failed may be mended and sent again under its key.
     server.send(post(Some("\"b\""), "")).await.unwrap().expect_problem(422, "invalid").unwrap();

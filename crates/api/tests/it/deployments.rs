@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use testkit::scripted_logs::LogStream;
 use domain::id::{DeploymentId, EnvironmentId, Id, ProjectId, ServiceId};
 use domain::project::EnvironmentKind;
 use domain::service::{Configuration, ServiceKind, Source};
@@ -10,6 +9,7 @@ use domain::{Clock, SystemEntropy};
 use reqwest::Method;
 use serde_json::json;
 use store::Json;
+use testkit::scripted_logs::LogStream;
 use testkit::{As, Person, TestServer};
 
 /// A service of the person's organization, without the road through its creation.
@@ -167,7 +167,10 @@ async fn logs_as_a_page_as_events_and_as_lines() {
     server.work().await.unwrap();
     let path = format!("/deployments/{deployment}/logs");
     let page = server.get(&path, me).await.unwrap().expect(200).unwrap();
-    assert_eq!((page.json["ended"].as_bool(), page.json["next_after"].as_u64(), page.json["data"][1]["dropped"].as_u64()), (Some(true), Some(42), Some(40)));
+    assert_eq!(
+        (page.json["ended"].as_bool(), page.json["next_after"].as_u64(), page.json["data"][1]["dropped"].as_u64()),
+        (Some(true), Some(42), Some(40))
+    );
     let reply = server.send(server.request(Method::GET, &format!("{path}?follow=true"), me)).await.unwrap().expect(200).unwrap();
     assert_eq!(reply.header("content-type"), Some("text/event-stream"));
     let seen: Vec<(String, Option<u64>)> = events(&reply.text).into_iter().map(|(event, id, _)| (event, id)).collect();
@@ -179,8 +182,11 @@ async fn logs_as_a_page_as_events_and_as_lines() {
     assert_eq!(seen, ["log Some(42)", "end None"]);
     let lines = server.request(Method::GET, &path, me).header("accept", "application/x-ndjson");
     let lines = server.send(lines).await.unwrap().expect(200).unwrap();
-    let kinds: Vec<String> =
-        lines.text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned()).collect();
+    let kinds: Vec<String> = lines
+        .text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(kinds, ["log", "gap", "log", "end"]);
     server.get(&format!("{path}?limit=0"), me).await.unwrap().expect_problem(422, "invalid").unwrap();
 }

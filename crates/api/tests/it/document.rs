@@ -33,7 +33,10 @@ fn every_request_refuses_unknown_fields() {
             looked_at += 1;
             if schema.get("oneOf").is_some() {
                 // The document cannot say it of an enum: the type itself is asked.
-                assert!(tagged_refuses(name), "{method} {path}: add a sample of {name} to tagged_refuses, and #[serde(deny_unknown_fields)]");
+                assert!(
+                    tagged_refuses(name),
+                    "{method} {path}: add a sample of {name} to tagged_refuses, and #[serde(deny_unknown_fields)]"
+                );
                 continue;
             }
             assert_eq!(schema["additionalProperties"], Value::Bool(false), "{method} {path}: {name} needs #[serde(deny_unknown_fields)]");

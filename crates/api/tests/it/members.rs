@@ -12,10 +12,12 @@ async fn an_invitation_is_for_one_address_once_and_a_newer_one_replaces_it() {
     let (guest, stranger) = (server.second_person().await.unwrap(), server.second_person().await.unwrap());
     let path = format!("/organizations/{}/invitations", owner.organization);
     let invite = async || {
-        let reply = server.post(&path, As::Session(&owner), json!({ "email": guest.email, "role": "member" })).await.unwrap().expect(201).unwrap();
+        let reply =
+            server.post(&path, As::Session(&owner), json!({ "email": guest.email, "role": "member" })).await.unwrap().expect(201).unwrap();
         reply.text_at("/link").rsplit('=').next().unwrap().to_owned()
     };
-    let accept = async |person, token: &str| server.post("/invitations/accept", As::Session(person), json!({ "token": token })).await.unwrap();
+    let accept =
+        async |person, token: &str| server.post("/invitations/accept", As::Session(person), json!({ "token": token })).await.unwrap();
     let first = invite().await;
     let second = invite().await;
     accept(&guest, &first).await.expect_problem(410, "gone").unwrap();
@@ -24,7 +26,8 @@ async fn an_invitation_is_for_one_address_once_and_a_newer_one_replaces_it() {
     let guest = server.again(&guest).await.unwrap();
     let owner = server.again(&owner).await.unwrap();
     accept(&guest, &second).await.expect_problem(410, "gone").unwrap();
-    let third = server.post(&path, As::Session(&owner), json!({ "email": guest.email, "role": "member" })).await.unwrap().expect(201).unwrap();
+    let third =
+        server.post(&path, As::Session(&owner), json!({ "email": guest.email, "role": "member" })).await.unwrap().expect(201).unwrap();
     let third = third.text_at("/link").rsplit('=').next().unwrap().to_owned();
     assert_eq!(server.mailed_token(&guest.email, "invitation").await.unwrap(), third);
     let joined = accept(&guest, &third).await.expect(200).unwrap();
@@ -47,7 +50,9 @@ async fn nobody_grants_above_the_own_role_and_owner_goes_by_transfer_only() {
         let reply = server.post(&invitations, As::Session(who), json!({ "email": "x@harbor.example", "role": "owner" })).await.unwrap();
         reply.expect_problem(422, "invalid").unwrap();
     }
-    let patch = async |who, target, body| server.patch(&format!("/organizations/{organization}/members/{target}"), As::Session(who), body).await.unwrap();
+    let patch = async |who, target, body| {
+        server.patch(&format!("/organizations/{organization}/members/{target}"), As::Session(who), body).await.unwrap()
+    };
     patch(&admin, member.id, json!({ "role": "owner" })).await.expect_problem(422, "invalid").unwrap();
     patch(&admin, owner.id, json!({ "role": "viewer" })).await.expect_problem(403, "forbidden").unwrap();
     patch(&owner, owner.id, json!({ "role": "viewer" })).await.expect_problem(422, "invalid").unwrap();
@@ -58,8 +63,18 @@ async fn nobody_grants_above_the_own_role_and_owner_goes_by_transfer_only() {
     assert_eq!((switched.json["switches"].clone(), switched.json["projects"].clone()), (json!({ "projects:write": false }), json!([])));
     let switched = patch(&admin, member.id, json!({ "projects": null })).await.expect(200).unwrap();
     assert!(switched.json["projects"].is_null());
-    server.delete(&format!("/organizations/{organization}/members/{}", owner.id), As::Session(&admin)).await.unwrap().expect_problem(403, "forbidden").unwrap();
-    server.post(&format!("/organizations/{organization}/leave"), As::Session(&owner), json!({})).await.unwrap().expect_problem(409, "conflict").unwrap();
+    server
+        .delete(&format!("/organizations/{organization}/members/{}", owner.id), As::Session(&admin))
+        .await
+        .unwrap()
+        .expect_problem(403, "forbidden")
+        .unwrap();
+    server
+        .post(&format!("/organizations/{organization}/leave"), As::Session(&owner), json!({}))
+        .await
+        .unwrap()
+        .expect_problem(409, "conflict")
+        .unwrap();
 
     // Ownership: offered by the owner, accepted by the member, each with a fresh password.
     let accept = format!("/organizations/{organization}/transfer/accept");
@@ -154,7 +169,9 @@ async fn the_audit_log_is_listed_exported_and_proved() {
     assert!(reports.iter().all(|report| matches!(report.verdict, Verdict::Intact { .. })), "{reports:?}");
     assert!(server.control.verify_audit(Some(&checkpoint.replace("\"heads\"", "\"head\""))).await.is_err());
     let mut write = server.control.store().write().await.unwrap();
-    store::execute!(&mut write, "UPDATE audit_entries SET action = 'invitation.revoked' WHERE action = 'invitation.created'").await.unwrap();
+    store::execute!(&mut write, "UPDATE audit_entries SET action = 'invitation.revoked' WHERE action = 'invitation.created'")
+        .await
+        .unwrap();
     write.commit_without_audit("the attack").await.unwrap();
     let reports = server.control.verify_audit(None).await.unwrap();
     assert_eq!(reports.iter().filter(|report| matches!(report.verdict, Verdict::Broken { .. })).count(), 1);
@@ -169,7 +186,8 @@ async fn names_of_organizations_are_unique_and_can_change() {
     let second = server.post("/organizations", As::Session(&owner), json!({ "name": "Lighthouse" })).await.unwrap().expect(201).unwrap();
     assert!(second.text_at("/slug").starts_with("lighthouse-"), "{}", second.text);
     let path = second.header("location").unwrap().trim_start_matches("/api/v1").to_owned();
-    let changed = server.patch(&path, As::Session(&owner), json!({ "slug": "beacon", "default_role": "viewer" })).await.unwrap().expect(200).unwrap();
+    let changed =
+        server.patch(&path, As::Session(&owner), json!({ "slug": "beacon", "default_role": "viewer" })).await.unwrap().expect(200).unwrap();
     assert_eq!((changed.json["slug"].clone(), changed.json["default_role"].clone()), (json!("beacon"), json!("viewer")));
     server.patch(&path, As::Session(&owner), json!({ "slug": "lighthouse" })).await.unwrap().expect_problem(409, "name-taken").unwrap();
     let list = server.get("/organizations", As::Session(&owner)).await.unwrap().expect(200).unwrap();

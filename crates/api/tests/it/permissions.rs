@@ -49,7 +49,11 @@ fn every_endpoint_declares_what_the_table_says() {
     let mut faults = Vec::new();
     for endpoint in &endpoints {
         match table.get(endpoint.operation) {
-            None => faults.push(format!("{}  {}   <- no line in permissions.txt: decide, then write it", endpoint.operation, declared(endpoint))),
+            None => faults.push(format!(
+                "{}  {}   <- no line in permissions.txt: decide, then write it",
+                endpoint.operation,
+                declared(endpoint)
+            )),
             Some(expected) if *expected != declared(endpoint) => {
                 faults.push(format!("{} declares {}, the table says {expected}", endpoint.operation, declared(endpoint)));
             }
@@ -90,7 +94,8 @@ impl World {
         let mut write = self.store().write().await.unwrap();
         let settings = Json(json!({}));
         let slug = id.to_string().replace('_', "-");
-        let row = OrganizationRow { id, slug, name: "Walk".into(), settings, version: 1, created_at: now, updated_at: now, deleted_at: None };
+        let row =
+            OrganizationRow { id, slug, name: "Walk".into(), settings, version: 1, created_at: now, updated_at: now, deleted_at: None };
         store::organizations::insert(&mut write, &row).await.unwrap();
         for (role, person) in &self.people {
             let row = MembershipRow {
@@ -110,7 +115,13 @@ impl World {
     }
 
     /// A token, straight into the store: lists may be longer and times earlier than the API would take.
-    async fn token(&self, person: &Person, scopes: impl IntoIterator<Item = Permission>, organization: Option<OrganizationId>, life: TimeDelta) -> String {
+    async fn token(
+        &self,
+        person: &Person,
+        scopes: impl IntoIterator<Item = Permission>,
+        organization: Option<OrganizationId>,
+        life: TimeDelta,
+    ) -> String {
         let now = self.server.clock.now();
         let secret = PersonalToken::generate(TokenId::new(self.server.clock.as_ref(), &SystemEntropy), &SystemEntropy);
         let row = TokenRow {
@@ -219,7 +230,9 @@ async fn nobody_and_dead_tokens_get_nowhere() {
     let unknown = PersonalToken::generate(TokenId::new(world.server.clock.as_ref(), &SystemEntropy), &SystemEntropy);
     for endpoint in api::v1::endpoints() {
         let path = path_of(&endpoint, None);
-        for (token, name) in [(expired.as_str(), "expired token"), (revoked.as_str(), "revoked token"), (unknown.text.reveal(), "unknown token")] {
+        for (token, name) in
+            [(expired.as_str(), "expired token"), (revoked.as_str(), "revoked token"), (unknown.text.reveal(), "unknown token")]
+        {
             must_be(&world.send(&endpoint, &path, As::Token(token)).await, 401, "unauthenticated", name, &endpoint);
         }
         let reply = world.send(&endpoint, &path, As::Nobody).await;

@@ -40,7 +40,8 @@ async fn slugs_find_things_where_a_person_would_type_them() {
     let owner = server.owner().await.unwrap();
     let (_, environment) = tree::project(&server, &owner, "Shop").await;
     let service = tree::service(&server, &owner, &environment, "Web").await;
-    let organization = server.get(&format!("/organizations/{}", owner.organization), As::Session(&owner)).await.unwrap().expect(200).unwrap();
+    let organization =
+        server.get(&format!("/organizations/{}", owner.organization), As::Session(&owner)).await.unwrap().expect(200).unwrap();
     let path = format!("/services/{}.shop.production.web", organization.text_at("/slug"));
     let found = server.get(&path, As::Session(&owner)).await.unwrap().expect(200).unwrap();
     assert_eq!(found.text_at("/id"), service);
@@ -55,7 +56,8 @@ async fn a_stale_change_is_refused() {
     let (project, _) = tree::project(&server, &owner, "Shop").await;
     let path = format!("/projects/{project}");
     let change = async |version: &str, name: &str| {
-        let request = server.request("PATCH".parse().unwrap(), &path, As::Session(&owner)).header("if-match", version).json(&json!({ "name": name }));
+        let request =
+            server.request("PATCH".parse().unwrap(), &path, As::Session(&owner)).header("if-match", version).json(&json!({ "name": name }));
         server.send(request).await.unwrap()
     };
     change("\"1\"", "One").await.expect(200).unwrap();
@@ -71,26 +73,38 @@ async fn a_copy_has_settings_and_variables_and_no_history() {
     let (project, environment) = tree::project(&server, &owner, "Shop").await;
     let service = tree::service(&server, &owner, &environment, "Web").await;
     tree::deploy(&server, &owner, &service).await;
-    for (level, name) in [(format!("/projects/{project}"), "P"), (format!("/environments/{environment}"), "E"), (format!("/services/{service}"), "S")] {
+    for (level, name) in
+        [(format!("/projects/{project}"), "P"), (format!("/environments/{environment}"), "E"), (format!("/services/{service}"), "S")]
+    {
         let body = json!({ "set": [{ "name": name, "kind": "secret", "value": format!("value of {name}") }] });
         tree::patch(&server, &owner, &format!("{level}/variables"), body).await.expect(200).unwrap();
     }
-    let copy = server.post(&format!("/projects/{project}/duplicate"), As::Session(&owner), json!({ "name": "Shop two" })).await.unwrap().expect(201).unwrap();
+    let copy = server
+        .post(&format!("/projects/{project}/duplicate"), As::Session(&owner), json!({ "name": "Shop two" }))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     let copied = copy.text_at("/id").to_owned();
     let environments = server.get(&format!("/projects/{copied}/environments"), As::Session(&owner)).await.unwrap().expect(200).unwrap();
     let new_environment = environments.text_at("/data/0/id").to_owned();
     assert_ne!(new_environment, environment);
-    let services = server.get(&format!("/environments/{new_environment}/services"), As::Session(&owner)).await.unwrap().expect(200).unwrap();
+    let services =
+        server.get(&format!("/environments/{new_environment}/services"), As::Session(&owner)).await.unwrap().expect(200).unwrap();
     let new_service = services.text_at("/data/0/id").to_owned();
     assert_eq!(services.text_at("/data/0/app_name"), "web-production-shop-two");
     assert_eq!((&services.json["data"][0]["current_release"], &services.json["data"][0]["draft"]), (&json!(null), &json!(true)));
     // The copied secret opens at its new place.
-    for (level, name) in [(format!("/projects/{copied}"), "P"), (format!("/environments/{new_environment}"), "E"), (format!("/services/{new_service}"), "S")] {
-        let shown = server.post(&format!("{level}/variables/{name}/reveal"), As::Session(&owner), json!({})).await.unwrap().expect(200).unwrap();
+    for (level, name) in
+        [(format!("/projects/{copied}"), "P"), (format!("/environments/{new_environment}"), "E"), (format!("/services/{new_service}"), "S")]
+    {
+        let shown =
+            server.post(&format!("{level}/variables/{name}/reveal"), As::Session(&owner), json!({})).await.unwrap().expect(200).unwrap();
         assert_eq!(shown.text_at("/value"), format!("value of {name}"));
     }
     let staging = json!({ "name": "Staging", "variables": false });
-    let made = server.post(&format!("/environments/{environment}/duplicate"), As::Session(&owner), staging).await.unwrap().expect(201).unwrap();
+    let made =
+        server.post(&format!("/environments/{environment}/duplicate"), As::Session(&owner), staging).await.unwrap().expect(201).unwrap();
     let path = format!("/environments/{}/variables", made.text_at("/id"));
     let none = server.get(&path, As::Session(&owner)).await.unwrap().expect(200).unwrap();
     assert_eq!(none.json["data"], json!([]));
@@ -103,11 +117,24 @@ async fn a_deletion_shows_its_plan_and_leaves_nothing() {
     let (project, environment) = tree::project(&server, &owner, "Shop").await;
     let service = tree::service(&server, &owner, &environment, "Web").await;
     tree::deploy(&server, &owner, &service).await;
-    server.post(&format!("/services/{service}/domains"), As::Session(&owner), json!({ "host": "shop.example.org" })).await.unwrap().expect(201).unwrap();
-    server.post(&format!("/services/{service}/volumes"), As::Session(&owner), json!({ "name": "data" })).await.unwrap().expect(201).unwrap();
+    server
+        .post(&format!("/services/{service}/domains"), As::Session(&owner), json!({ "host": "shop.example.org" }))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
+    server
+        .post(&format!("/services/{service}/volumes"), As::Session(&owner), json!({ "name": "data" }))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
     server.delete(&format!("/environments/{environment}"), As::Session(&owner)).await.unwrap().expect_problem(409, "conflict").unwrap();
     let plan = server.get(&format!("/projects/{project}/deletion-plan"), As::Session(&owner)).await.unwrap().expect(200).unwrap();
-    assert_eq!((&plan.json["services"], &plan.json["domains"], &plan.json["volumes"]), (&json!(["Web"]), &json!(["shop.example.org"]), &json!(["Web/data"])));
+    assert_eq!(
+        (&plan.json["services"], &plan.json["domains"], &plan.json["volumes"]),
+        (&json!(["Web"]), &json!(["shop.example.org"]), &json!(["Web/data"]))
+    );
     server.delete(&format!("/projects/{project}?volumes=true"), As::Session(&owner)).await.unwrap().expect(202).unwrap();
     for _ in 0..5 {
         server.work().await.unwrap();
@@ -130,7 +157,12 @@ async fn search_and_overview_show_only_ones_own() {
     tree::service(&server, &owner, &environment, "Shop window").await;
     tree::project(&server, &other, "Secret shop").await;
     let found = server.get("/search?q=shop", As::Session(&owner)).await.unwrap().expect(200).unwrap();
-    assert!(found.text.contains("Lighthouse shop") && found.text.contains("Shop window") && !found.text.contains("Secret shop"), "{}", found.text);
-    let overview = server.get(&format!("/organizations/{}/overview", owner.organization), As::Session(&owner)).await.unwrap().expect(200).unwrap();
+    assert!(
+        found.text.contains("Lighthouse shop") && found.text.contains("Shop window") && !found.text.contains("Secret shop"),
+        "{}",
+        found.text
+    );
+    let overview =
+        server.get(&format!("/organizations/{}/overview", owner.organization), As::Session(&owner)).await.unwrap().expect(200).unwrap();
     assert_eq!((&overview.json["projects"], &overview.json["services"]), (&json!(1), &json!(1)), "{}", overview.text);
 }

@@ -14,9 +14,15 @@ async fn every_wrong_setting_is_pointed_at() {
     for (configuration, pointer) in [
         (json!({ "source": { "type": "git", "url": "ext::sh -c id" } }), "/configuration/source/url"),
         (json!({ "source": { "type": "git", "url": "https://user:password@localhost/x.git" } }), "/configuration/source/url"),
-        (json!({ "source": { "type": "git", "url": "https://h/x", "credential": "cred_00000000000000000000000007" } }), "/configuration/source/credential"),
+        (
+            json!({ "source": { "type": "git", "url": "https://h/x", "credential": "cred_00000000000000000000000007" } }),
+            "/configuration/source/credential",
+        ),
         (json!({ "mounts": [{ "type": "bind", "host_path": "/", "path": "/host" }] }), "/configuration/mounts/0/host_path"),
-        (json!({ "mounts": [{ "type": "volume", "volume": "vol_00000000000000000000000007", "path": "/data" }] }), "/configuration/mounts/0/volume"),
+        (
+            json!({ "mounts": [{ "type": "volume", "volume": "vol_00000000000000000000000007", "path": "/data" }] }),
+            "/configuration/mounts/0/volume",
+        ),
         (json!({ "port": 0 }), "/configuration/port"),
         (json!({ "prot": 1 }), "/configuration/prot"),
         (json!({ "engine": { "capabilities": ["SYS_ADMIN"] } }), "/configuration/engine/capabilities/0"),
@@ -26,7 +32,8 @@ async fn every_wrong_setting_is_pointed_at() {
         assert_eq!(refused.text_at("/errors/0/pointer"), pointer, "{}", refused.text);
         assert!(!refused.text.contains("password@"), "the URL is not repeated");
     }
-    let refused = server.post(&path, As::Session(&owner), json!({ "name": "project" })).await.unwrap().expect_problem(422, "invalid").unwrap();
+    let refused =
+        server.post(&path, As::Session(&owner), json!({ "name": "project" })).await.unwrap().expect_problem(422, "invalid").unwrap();
     assert_eq!(refused.text_at("/errors/0/pointer"), "/slug");
 }
 
@@ -76,11 +83,27 @@ async fn a_service_moves_and_is_copied_within_the_organization_only() {
     for path in ["move", "duplicate"] {
         let body = json!({ "environment": foreign, "name": "x" });
         let body = if path == "move" { json!({ "environment": foreign }) } else { body };
-        server.post(&format!("/services/{service}/{path}"), As::Session(&owner), body).await.unwrap().expect_problem(404, "not-found").unwrap();
+        server
+            .post(&format!("/services/{service}/{path}"), As::Session(&owner), body)
+            .await
+            .unwrap()
+            .expect_problem(404, "not-found")
+            .unwrap();
     }
-    let moved = server.post(&format!("/services/{service}/move"), As::Session(&owner), json!({ "environment": two })).await.unwrap().expect(200).unwrap();
-    assert_eq!((moved.text_at("/project"), moved.text_at("/environment"), moved.text_at("/app_name")), (two_project.as_str(), two.as_str(), app_name));
-    let copy = server.post(&format!("/services/{service}/duplicate"), As::Session(&owner), json!({ "name": "Web", "environment": one })).await.unwrap();
+    let moved = server
+        .post(&format!("/services/{service}/move"), As::Session(&owner), json!({ "environment": two }))
+        .await
+        .unwrap()
+        .expect(200)
+        .unwrap();
+    assert_eq!(
+        (moved.text_at("/project"), moved.text_at("/environment"), moved.text_at("/app_name")),
+        (two_project.as_str(), two.as_str(), app_name)
+    );
+    let copy = server
+        .post(&format!("/services/{service}/duplicate"), As::Session(&owner), json!({ "name": "Web", "environment": one }))
+        .await
+        .unwrap();
     let copy = copy.expect(201).unwrap();
     assert!(copy.text_at("/app_name").starts_with("web-production-one-"), "the name is taken: {}", copy.text);
     // A token of one environment does not reach another one through a second id.
@@ -118,7 +141,8 @@ async fn a_host_has_one_owner_in_the_instance() {
     let path = format!("/services/{service}/domains");
     let added = server.post(&path, As::Session(&owner), json!({ "host": "Тест.РФ", "primary": true })).await.unwrap().expect(201).unwrap();
     assert_eq!(added.text_at("/host"), "xn--e1aybc.xn--p1ai");
-    let taken = server.post(&format!("/services/{theirs}/domains"), As::Session(&other), json!({ "host": "xn--e1aybc.xn--p1ai" })).await.unwrap();
+    let taken =
+        server.post(&format!("/services/{theirs}/domains"), As::Session(&other), json!({ "host": "xn--e1aybc.xn--p1ai" })).await.unwrap();
     let taken = taken.expect_problem(409, "conflict").unwrap();
     assert!(!taken.text.contains(&owner.organization.to_string()), "the owner is not named");
     let base = &server.control.config().base_domain;
@@ -131,9 +155,19 @@ async fn a_host_has_one_owner_in_the_instance() {
     let (_, other_environment) = tree::project(&server, &owner, "Other").await;
     let neighbour = tree::service(&server, &owner, &other_environment, "Web").await;
     let id = added.text_at("/id");
-    server.delete(&format!("/services/{neighbour}/domains/{id}"), As::Session(&owner)).await.unwrap().expect_problem(404, "not-found").unwrap();
+    server
+        .delete(&format!("/services/{neighbour}/domains/{id}"), As::Session(&owner))
+        .await
+        .unwrap()
+        .expect_problem(404, "not-found")
+        .unwrap();
     server.delete(&format!("{path}/{id}"), As::Session(&owner)).await.unwrap().expect(204).unwrap();
-    server.post(&format!("/services/{theirs}/domains"), As::Session(&other), json!({ "host": "xn--e1aybc.xn--p1ai" })).await.unwrap().expect(201).unwrap();
+    server
+        .post(&format!("/services/{theirs}/domains"), As::Session(&other), json!({ "host": "xn--e1aybc.xn--p1ai" }))
+        .await
+        .unwrap()
+        .expect(201)
+        .unwrap();
 }
 
 #[tokio::test]
@@ -142,7 +176,10 @@ async fn a_volume_that_is_mounted_stays() {
     let owner = server.owner().await.unwrap();
     let (_, environment) = tree::project(&server, &owner, "Shop").await;
     let service = tree::service(&server, &owner, &environment, "Web").await;
-    let made = server.post(&format!("/services/{service}/volumes"), As::Session(&owner), json!({ "name": "data", "path": "/data" })).await.unwrap();
+    let made = server
+        .post(&format!("/services/{service}/volumes"), As::Session(&owner), json!({ "name": "data", "path": "/data" }))
+        .await
+        .unwrap();
     let volume = made.expect(201).unwrap().text_at("/id").to_owned();
     server.delete(&format!("/volumes/{volume}"), As::Session(&owner)).await.unwrap().expect_problem(409, "conflict").unwrap();
     // Another service cannot mount it.

@@ -18,7 +18,8 @@ async fn a_token_does_what_its_scopes_and_its_owners_role_allow() {
     let refused = server.get(&path, As::Token(&narrow)).await.unwrap().expect_problem(403, "scope-missing").unwrap();
     assert_eq!(refused.json["scope"], "members:read");
     // The current role counts.
-    let rename = async || server.patch(&format!("/organizations/{}", owner.organization), As::Token(&all), json!({ "name": "New" })).await.unwrap();
+    let rename =
+        async || server.patch(&format!("/organizations/{}", owner.organization), As::Token(&all), json!({ "name": "New" })).await.unwrap();
     rename().await.expect(200).unwrap();
     server.patch(&format!("{path}/{}", guest.id), As::Session(&owner), json!({ "role": "viewer" })).await.unwrap().expect(200).unwrap();
     rename().await.expect_problem(403, "forbidden").unwrap();
@@ -39,10 +40,20 @@ async fn a_confined_token_sees_its_organization_only() {
     let body = json!({ "name": "one", "scopes": ["organization:read", "organization:write"], "organization": second });
     let token = server.token_with(&owner, body).await.unwrap();
     server.get(&format!("/organizations/{second}"), As::Token(&token)).await.unwrap().expect(200).unwrap();
-    server.get(&format!("/organizations/{}", owner.organization), As::Token(&token)).await.unwrap().expect_problem(404, "not-found").unwrap();
+    server
+        .get(&format!("/organizations/{}", owner.organization), As::Token(&token))
+        .await
+        .unwrap()
+        .expect_problem(404, "not-found")
+        .unwrap();
     let list = server.get("/organizations", As::Token(&token)).await.unwrap().expect(200).unwrap();
     assert_eq!(list.json["data"].as_array().unwrap().len(), 1);
-    server.post("/organizations", As::Token(&token), json!({ "name": "Third" })).await.unwrap().expect_problem(403, "scope-missing").unwrap();
+    server
+        .post("/organizations", As::Token(&token), json!({ "name": "Third" }))
+        .await
+        .unwrap()
+        .expect_problem(403, "scope-missing")
+        .unwrap();
     let stranger = server.second_person().await.unwrap();
     let foreign = json!({ "name": "x", "scopes": ["organization:read"], "organization": second });
     let refused = server.post("/me/tokens", As::Session(&stranger), foreign).await.unwrap().expect_problem(422, "invalid").unwrap();

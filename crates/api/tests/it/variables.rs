@@ -58,7 +58,11 @@ async fn hidden_values_are_shown_by_reveal_only_and_sealed_ones_never() {
     assert_eq!(shown.text_at("/value"), "b3cr3t");
     place.post(&format!("{path}/C/reveal"), json!({})).await.expect_problem(403, "forbidden").unwrap();
     let audit = place.get(&format!("/organizations/{}/audit-events", place.owner.organization)).await.expect(200).unwrap();
-    assert!(audit.text.contains("variable.revealed") && audit.text.contains("an outage") && !audit.text.contains("b3cr3t"), "{}", audit.text);
+    assert!(
+        audit.text.contains("variable.revealed") && audit.text.contains("an outage") && !audit.text.contains("b3cr3t"),
+        "{}",
+        audit.text
+    );
     let raw = place.get(&format!("{path}/raw")).await.expect(200).unwrap();
     assert_eq!(raw.text, "A=a\n# B= (secret, not shown)\n# C= (sealed, not shown)\n");
     let raw = place.get(&format!("{path}/raw?reveal=true")).await.expect(200).unwrap();
@@ -73,21 +77,36 @@ async fn hidden_values_are_shown_by_reveal_only_and_sealed_ones_never() {
 async fn values_reach_the_release_with_their_levels_references_and_masks() {
     let place = Place::new().await;
     let database = tree::service(&place.server, &place.owner, &place.environment, "db").await;
-    place.set(&format!("/projects/{}/variables", place.project), &[("LEVEL", "plain", "project"), ("P", "plain", "p")]).await.expect(200).unwrap();
+    place
+        .set(&format!("/projects/{}/variables", place.project), &[("LEVEL", "plain", "project"), ("P", "plain", "p")])
+        .await
+        .expect(200)
+        .unwrap();
     place.set(&format!("/environments/{}/variables", place.environment), &[("LEVEL", "plain", "environment")]).await.expect(200).unwrap();
     place.set(&format!("/services/{database}/variables"), &[("PASSWORD", "secret", "pa$$word")]).await.expect(200).unwrap();
     let nasty = "-----BEGIN-----\nit's \"x\"\\\n";
-    place.set(&place.path(), &[("URL_OF_DB", "plain", "postgres://u:${{db.PASSWORD}}@${{db.HOST}}:${{db.PORT}}"), ("PEM", "sealed", nasty)]).await.expect(200).unwrap();
+    place
+        .set(&place.path(), &[("URL_OF_DB", "plain", "postgres://u:${{db.PASSWORD}}@${{db.HOST}}:${{db.PORT}}"), ("PEM", "sealed", nasty)])
+        .await
+        .expect(200)
+        .unwrap();
     let resolved = place.resolved().await.unwrap();
     let value = |name: &str| resolved.values[name].reveal().clone();
-    assert_eq!((value("LEVEL"), value("P"), value("PORT"), value("SEAWAY_RELEASE"), value("SEAWAY_COMMIT")), ("environment".into(), "p".into(), "3000".into(), "v3".into(), "abc".into()));
+    assert_eq!(
+        (value("LEVEL"), value("P"), value("PORT"), value("SEAWAY_RELEASE"), value("SEAWAY_COMMIT")),
+        ("environment".into(), "p".into(), "3000".into(), "v3".into(), "abc".into())
+    );
     assert_eq!(value("URL_OF_DB"), "postgres://u:pa$$word@db:3000");
     assert_eq!(value("PEM"), nasty);
     assert!(resolved.hidden.contains("URL_OF_DB") && resolved.hidden.contains("PEM") && !resolved.hidden.contains("P"));
     assert!(resolved.masks.iter().any(|mask| mask.reveal() == "pa$$word"));
     assert_eq!(resolved.services.iter().collect::<Vec<_>>(), ["db"]);
     let audit = place.get(&format!("/organizations/{}/audit-events", place.owner.organization)).await.expect(200).unwrap();
-    assert!(audit.text.contains("variables.read") && audit.text.contains("db.PASSWORD") && !audit.text.contains("pa$$word"), "{}", audit.text);
+    assert!(
+        audit.text.contains("variables.read") && audit.text.contains("db.PASSWORD") && !audit.text.contains("pa$$word"),
+        "{}",
+        audit.text
+    );
     place.set(&place.path(), &[("BROKEN", "plain", "${{project.MISSING}}")]).await.expect(200).unwrap();
     let error = format!("{:?}", place.resolved().await.unwrap_err());
     assert!(error.contains("Invalid project environment variable: project.MISSING"), "{error}");
@@ -100,7 +119,13 @@ async fn a_change_makes_releases_of_those_it_concerns() {
     place.set(&format!("/services/{database}/variables"), &[("PASSWORD", "secret", "one")]).await.expect(200).unwrap();
     place.set(&place.path(), &[("X", "plain", "${{db.PASSWORD}}")]).await.expect(200).unwrap();
     tree::deploy(&place.server, &place.owner, &place.service).await;
-    let quiet = tree::patch(&place.server, &place.owner, &format!("{}?deploy=false", place.path()), json!({ "set": [{ "name": "Y", "value": "1" }] })).await;
+    let quiet = tree::patch(
+        &place.server,
+        &place.owner,
+        &format!("{}?deploy=false", place.path()),
+        json!({ "set": [{ "name": "Y", "value": "1" }] }),
+    )
+    .await;
     assert_eq!(quiet.expect(200).unwrap().json["deployments"], json!([]));
     let told = place.set(&format!("/services/{database}/variables"), &[("PASSWORD", "secret", "two")]).await.expect(200).unwrap();
     assert_eq!(told.json["deployments"].as_array().unwrap().len(), 1, "the service that refers to it: {}", told.text);
@@ -125,9 +150,14 @@ async fn import_previews_replaces_and_names_wrong_lines() {
     assert_eq!(place.get(&path).await.expect(200).unwrap().json["data"].as_array().unwrap().len(), 3, "a preview changes nothing");
     place.post(&format!("{path}/import"), json!({ "text": text, "replace": true })).await.expect(200).unwrap();
     let list = place.get(&path).await.expect(200).unwrap();
-    let kinds: Vec<(&str, &str)> = list.json["data"].as_array().unwrap().iter().map(|row| (row["name"].as_str().unwrap(), row["kind"].as_str().unwrap())).collect();
+    let kinds: Vec<(&str, &str)> =
+        list.json["data"].as_array().unwrap().iter().map(|row| (row["name"].as_str().unwrap(), row["kind"].as_str().unwrap())).collect();
     assert_eq!(kinds, [("KEEP", "plain"), ("NEW", "plain"), ("SECRET", "secret")], "a secret stays one");
-    let refused = place.post(&format!("{path}/import"), json!({ "text": "A=1\nnonsense\nSEAWAY_X=s3cr3t" })).await.expect_problem(422, "invalid").unwrap();
+    let refused = place
+        .post(&format!("{path}/import"), json!({ "text": "A=1\nnonsense\nSEAWAY_X=s3cr3t" }))
+        .await
+        .expect_problem(422, "invalid")
+        .unwrap();
     assert!(refused.text.contains("line 2") && refused.text.contains("line 3") && !refused.text.contains("s3cr3t"), "{}", refused.text);
 }
 
@@ -137,7 +167,8 @@ async fn a_whole_set_is_guarded_and_keeps_what_has_no_value() {
     let path = place.path();
     place.set(&path, &[("A", "plain", "1"), ("S", "sealed", "s")]).await.expect(200).unwrap();
     let put = async |version: Option<&str>, variables: Value| {
-        let mut request = place.server.request("PUT".parse().unwrap(), &path, As::Session(&place.owner)).json(&json!({ "variables": variables }));
+        let mut request =
+            place.server.request("PUT".parse().unwrap(), &path, As::Session(&place.owner)).json(&json!({ "variables": variables }));
         if let Some(version) = version {
             request = request.header("if-match", version);
         }
@@ -150,7 +181,10 @@ async fn a_whole_set_is_guarded_and_keeps_what_has_no_value() {
     put(Some(&tag), json!([])).await.expect_problem(412, "precondition-failed").unwrap();
     put(Some("*"), json!([{ "name": "NEW" }])).await.expect_problem(422, "invalid").unwrap();
     let resolved = place.resolved().await.unwrap();
-    assert_eq!((resolved.values["S"].reveal().as_str(), resolved.values["B"].reveal().as_str(), resolved.values.contains_key("A")), ("s", "2", false));
+    assert_eq!(
+        (resolved.values["S"].reveal().as_str(), resolved.values["B"].reveal().as_str(), resolved.values.contains_key("A")),
+        ("s", "2", false)
+    );
 }
 
 #[tokio::test]
@@ -190,6 +224,9 @@ async fn single_variables_files_and_what_is_refused() {
     put(format!("{files}/app.toml"), json!({ "value": "key = 1\n" })).await.expect(200).unwrap();
     put(format!("{files}/.hidden"), json!({ "value": "x" })).await.expect_problem(422, "invalid").unwrap();
     let list = place.get(&files).await.expect(200).unwrap();
-    assert_eq!((list.text_at("/data/0/name"), list.text_at("/data/0/kind"), &list.json["data"][0]["value"]), ("app.toml", "secret", &json!(null)));
+    assert_eq!(
+        (list.text_at("/data/0/name"), list.text_at("/data/0/kind"), &list.json["data"][0]["value"]),
+        ("app.toml", "secret", &json!(null))
+    );
     assert_eq!(place.resolved().await.unwrap().files["app.toml"].reveal(), "key = 1\n");
 }

@@ -14,7 +14,13 @@ use crate::settings::{Instance, normal_url};
 use crate::target::{Context, text};
 use crate::time::ago;
 
-pub async fn login(mut context: Context, instance: Option<String>, token: Option<String>, email: Option<String>, expires: u32) -> Result<()> {
+pub async fn login(
+    mut context: Context,
+    instance: Option<String>,
+    token: Option<String>,
+    email: Option<String>,
+    expires: u32,
+) -> Result<()> {
     let url = match instance {
         Some(instance) => normal_url(&instance)?,
         None => match context.url() {
@@ -85,12 +91,15 @@ pub async fn logout(mut context: Context) -> Result<()> {
         context.settings.current = None;
     }
     let revoked = match &instance.token_id {
-        Some(id) => Api::new(&url, Right::Token(instance.token.clone()))?.act(Method::DELETE, &format!("/me/tokens/{id}"), None).await.is_ok(),
+        Some(id) => {
+            Api::new(&url, Right::Token(instance.token.clone()))?.act(Method::DELETE, &format!("/me/tokens/{id}"), None).await.is_ok()
+        }
         None => false,
     };
     context.settings.write(&context.settings_path)?;
     context.output.answer(&json!({"url": url, "revoked": revoked}), || {
-        let rest = if revoked { "the token was revoked" } else { "the token was forgotten here; revoke it in the panel if nobody else uses it" };
+        let rest =
+            if revoked { "the token was revoked" } else { "the token was forgotten here; revoke it in the panel if nobody else uses it" };
         vec![format!("signed out of {url}; {rest}")]
     });
     Ok(())

@@ -77,7 +77,9 @@ async fn uploads(api: &Api, order: &Order, path: &str) -> Result<bool> {
 async fn send_folder(context: &Context, api: &Api, order: &Order, target: &Target) -> Result<String> {
     let linked = context.link.as_ref().map(|(folder, _)| folder.clone());
     let Some(folder) = order.folder.clone().or(linked) else {
-        return Err(Failure::usage("this folder is not linked, so it is not sent by itself; name it with --folder ., or link it: seaway link -a …"));
+        return Err(Failure::usage(
+            "this folder is not linked, so it is not sent by itself; name it with --folder ., or link it: seaway link -a …",
+        ));
     };
     let packed = tokio::task::spawn_blocking(move || archive::pack(&folder)).await.map_err(|error| Failure::other(error.to_string()))??;
     if !context.output.json() {

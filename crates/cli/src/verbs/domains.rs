@@ -28,14 +28,19 @@ pub async fn run(context: &Context, verb: DomainsVerb) -> Result<()> {
         DomainsVerb::Add { host, primary } => {
             let domain: Value = api.post(&path, &json!({"host": host, "primary": primary})).await?;
             output.answer(&domain, || {
-                vec![format!("{} is served as soon as its DNS record points at this instance: {}", text(&domain, "host"), text(&domain, "url"))]
+                vec![format!(
+                    "{} is served as soon as its DNS record points at this instance: {}",
+                    text(&domain, "host"),
+                    text(&domain, "url")
+                )]
             });
         }
         DomainsVerb::Rm { host } => {
             let domains: Vec<Value> = api.all(&path).await?;
             let found = domains.iter().find(|domain| text(domain, "host") == host || text(domain, "id") == host);
             let id = found.map(|domain| text(domain, "id")).filter(|id| !id.is_empty());
-            let id = id.ok_or_else(|| Failure::NotFound(format!("the service has no custom domain {host}; list them: seaway domains ls")))?;
+            let id =
+                id.ok_or_else(|| Failure::NotFound(format!("the service has no custom domain {host}; list them: seaway domains ls")))?;
             api.act(Method::DELETE, &format!("{path}/{id}"), None).await?;
             output.answer(&json!({"removed": host}), || vec![format!("{host} is removed")]);
         }

@@ -151,7 +151,9 @@ fn quoted(value: &str) -> String {
 
 fn changed(context: &Context, answer: &Value) {
     context.output.answer(answer, || {
-        let names = |key: &str| -> Vec<&str> { answer.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect() };
+        let names = |key: &str| -> Vec<&str> {
+            answer.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        };
         let mut lines: Vec<String> = ["added", "changed", "removed"]
             .iter()
             .filter(|key| !names(key).is_empty())
@@ -160,7 +162,11 @@ fn changed(context: &Context, answer: &Value) {
         if lines.is_empty() {
             lines.push("nothing changed".to_owned());
         }
-        lines.extend(names("deployments").iter().map(|id| format!("deployment {id} brings it to the app; follow it: seaway logs -f --deployment {id}")));
+        lines.extend(
+            names("deployments")
+                .iter()
+                .map(|id| format!("deployment {id} brings it to the app; follow it: seaway logs -f --deployment {id}")),
+        );
         lines
     });
 }

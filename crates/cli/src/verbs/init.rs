@@ -8,7 +8,13 @@ use crate::link::{self, Link};
 use crate::target::{Context, environment_of, one, organization_of, text};
 
 /// Makes what is named and missing, takes what is there, links this folder.
-pub async fn init(context: &Context, organization: Option<&str>, project: Option<&str>, service: Option<String>, port: Option<u16>) -> Result<()> {
+pub async fn init(
+    context: &Context,
+    organization: Option<&str>,
+    project: Option<&str>,
+    service: Option<String>,
+    port: Option<u16>,
+) -> Result<()> {
     let api = context.api()?;
     let output = context.output;
     let folder_name = context.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "app".to_owned());

@@ -86,7 +86,8 @@ pub async fn deployments(context: &Context, verb: DeploymentsVerb) -> Result<()>
             let page: contract::Page<Deployment> = api.get(&path).await?;
             let now = SystemClock.now();
             context.output.table(&page.data, &["DEPLOYMENT", "STATE", "RELEASE", "WHEN", "WHAT"], |deployment| {
-                let word = serde_json::to_value(deployment.phase).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+                let word =
+                    serde_json::to_value(deployment.phase).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
                 let version = deployment.version.map_or_else(String::new, |version| format!("v{version}"));
                 let what = deployment.title.clone().or(deployment.reference.clone()).unwrap_or_else(|| deployment.work.clone());
                 vec![deployment.id.to_string(), word, version, ago(deployment.created_at, now), what]

@@ -138,7 +138,10 @@ pub async fn open(context: &Context, print: bool) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "on the person's own machine: opens the address in the browser, as an argument, without a shell")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "on the person's own machine: opens the address in the browser, as an argument, without a shell"
+)]
 fn open_browser(url: &str) -> bool {
     if !(url.starts_with("http://") || url.starts_with("https://")) {
         return false;

@@ -75,7 +75,9 @@ impl Principal {
     pub fn require_session(&self) -> Result<domain::id::SessionId> {
         match &self.via {
             Via::Session { id, .. } => Ok(*id),
-            Via::Token { .. } => Err(ControlError::refused(Code::Forbidden, "A token cannot do this. Sign in with e-mail address and password.")),
+            Via::Token { .. } => {
+                Err(ControlError::refused(Code::Forbidden, "A token cannot do this. Sign in with e-mail address and password."))
+            }
         }
     }
 

@@ -96,7 +96,8 @@ impl Control {
 
     async fn of_token(&self, id: domain::id::TokenId, digest: &Digest, now: DateTime<Utc>) -> Result<Principal> {
         let mut read = self.store().read().await?;
-        let unknown = || ControlError::refused(Code::Unauthenticated, "The token is not known here: it was revoked, or belongs to another instance.");
+        let unknown =
+            || ControlError::refused(Code::Unauthenticated, "The token is not known here: it was revoked, or belongs to another instance.");
         let token = tokens::find(&mut read, id).await?.ok_or_else(unknown)?;
         if !Digest::from_slice(&token.digest).is_some_and(|stored| stored.matches(digest)) {
             return Err(unknown());

@@ -44,7 +44,13 @@ async fn project(unit: &mut Read, text: &str) -> Result<Option<Located>> {
         Ok(id) => store::projects::find_any(unit, id).await?,
         Err(_) => project_by_slugs(unit, &text.split('.').collect::<Vec<_>>()).await?,
     };
-    Ok(row.map(|row| Located { organization: row.organization_id, project: Some(row.id), environment: None, service: None, id: row.id.uuid() }))
+    Ok(row.map(|row| Located {
+        organization: row.organization_id,
+        project: Some(row.id),
+        environment: None,
+        service: None,
+        id: row.id.uuid(),
+    }))
 }
 
 async fn project_by_slugs(unit: &mut Read, slugs: &[&str]) -> Result<Option<store::projects::ProjectRow>> {

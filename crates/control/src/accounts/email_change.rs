@@ -132,7 +132,10 @@ impl Control {
         }
         sessions::delete_others(&mut write, user.id, None).await?;
         self.forget_access_after(&mut write);
-        self.record_visitor(Some(user.id), origin, "account.email_change_canceled").resource("account", user.id, None).append(&mut write).await?;
+        self.record_visitor(Some(user.id), origin, "account.email_change_canceled")
+            .resource("account", user.id, None)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(Notice { detail: "The address stays as it was and every session has ended. Reset the password if it was not you.".to_owned() })
     }

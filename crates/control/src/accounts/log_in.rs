@@ -33,7 +33,10 @@ impl Control {
         let verdict = self.password_verdict(&request.password, stored).await?;
         let (Some(user), Verdict::Right | Verdict::RightButOutdated) = (&user, verdict) else {
             self.note_failure(&key, user.map(|user| user.id), origin, "session.refused").await?;
-            return Err(ControlError::refused(Code::CredentialsInvalid, "The e-mail address or the password is wrong. Check both, or reset the password."));
+            return Err(ControlError::refused(
+                Code::CredentialsInvalid,
+                "The e-mail address or the password is wrong. Check both, or reset the password.",
+            ));
         };
         let rehashed = match verdict {
             Verdict::RightButOutdated => Some(self.hash_password(&request.password).await?),

@@ -15,7 +15,12 @@ impl Control {
     /// `Invalid` at the pointer, with every weakness.
     pub(crate) fn check_password(pointer: &str, password: &Secret<String>, context: &Context<'_>) -> Result<()> {
         PasswordPolicy::default().check(password, context).map_err(|weaknesses| {
-            ControlError::Invalid(weaknesses.into_iter().map(|one| FieldError::new(pointer, one.code(), format!("Choose another password: {one}."))).collect())
+            ControlError::Invalid(
+                weaknesses
+                    .into_iter()
+                    .map(|one| FieldError::new(pointer, one.code(), format!("Choose another password: {one}.")))
+                    .collect(),
+            )
         })
     }
 

@@ -37,7 +37,9 @@ impl Control {
         let name = change.name.as_deref().map(|name| valid_name("/name", name)).transpose()?;
         if let Some(organization) = change.default_organization {
             let found = memberships::find(&mut self.store().read().await?, organization, principal.user).await?;
-            found.ok_or_else(|| ControlError::invalid("/default_organization", "not-found", "You are not a member of such an organization."))?;
+            found.ok_or_else(|| {
+                ControlError::invalid("/default_organization", "not-found", "You are not a member of such an organization.")
+            })?;
         }
         let mut write = self.store().write().await?;
         let user = users::get_for_update(&mut write, principal.user).await?;

@@ -21,7 +21,13 @@ impl Control {
     ///
     /// # Errors
     /// `Invalid` for a wrong current or a weak new password.
-    pub async fn change_password(&self, principal: &Principal, origin: &Origin, device: Option<&str>, request: &ChangePassword) -> Result<NewSession> {
+    pub async fn change_password(
+        &self,
+        principal: &Principal,
+        origin: &Origin,
+        device: Option<&str>,
+        request: &ChangePassword,
+    ) -> Result<NewSession> {
         let session = principal.require_session()?;
         let user = self.confirm_password(principal, origin, &request.current_password, "/current_password").await?;
         Self::check_password("/new_password", &request.new_password, &Context { email: &user.email, name: &user.name, organization: "" })?;
@@ -106,7 +112,8 @@ impl Control {
         Self::check_password("/password", &request.password, &Context { email: &user.email, name: &user.name, organization: "" })?;
         let hash = self.hash_password(&request.password).await?;
         let now = self.clock().now();
-        let template = Template::PasswordChanged { at: now, origin: self.mail_origin(origin, None), reset_link: self.link("reset-password") };
+        let template =
+            Template::PasswordChanged { at: now, origin: self.mail_origin(origin, None), reset_link: self.link("reset-password") };
         let letter = self.letter(&Addressee::from(&user), None, &template).await?;
         let mut write = self.store().write().await?;
         if !links::consume(&mut write, link.id).await? {

@@ -1,6 +1,6 @@
+use contract::Page;
 use contract::accounts::{Session, SessionsEnded};
 use contract::page::PageQuery;
-use contract::Page;
 use domain::id::SessionId;
 use store::sessions;
 

@@ -56,7 +56,10 @@ impl Control {
         links::delete_of_user(&mut write, link.user_id, LinkKind::VerifyEmail).await?;
         users::mark_verified(&mut write, link.user_id, now).await?;
         self.forget_access_after(&mut write);
-        self.record_visitor(Some(link.user_id), origin, "account.verified").resource("account", link.user_id, None).append(&mut write).await?;
+        self.record_visitor(Some(link.user_id), origin, "account.verified")
+            .resource("account", link.user_id, None)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(Notice { detail: "The e-mail address is verified. Sign in.".to_owned() })
     }

@@ -54,7 +54,8 @@ impl Control {
         let filter = filter(query);
         let chain = Chain::Organization(actor.organization);
         let mut read = self.store().read().await?;
-        let mut text = String::from("sequence,at,actor_kind,actor,action,resource_kind,resource,resource_name,request,network,details,hash\r\n");
+        let mut text =
+            String::from("sequence,at,actor_kind,actor,action,resource_kind,resource,resource_name,request,network,details,hash\r\n");
         let mut page = store::Page { limit: store::PAGE_LIMIT_MAX, after: None };
         let mut rows = 0;
         loop {

@@ -72,7 +72,16 @@ impl Control {
             CreateCredential::GitToken { name, username, token, host } => {
                 check_value("/token", &token)?;
                 let username = Some(username.unwrap_or_else(|| "git".to_owned()));
-                Parts { kind: CredentialKind::GitToken, name, value: token, host, username, public_line: None, fingerprint: None, known_hosts: None }
+                Parts {
+                    kind: CredentialKind::GitToken,
+                    name,
+                    value: token,
+                    host,
+                    username,
+                    public_line: None,
+                    fingerprint: None,
+                    known_hosts: None,
+                }
             }
             CreateCredential::DeployKey { name, private_key, known_hosts, host } => {
                 check_known_hosts("/known_hosts", &known_hosts)?;

@@ -11,10 +11,15 @@ use crate::state::Control;
 impl Control {
     /// Opens a credential for the worker that needs it, and notes so in the audit log.
     async fn opened_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<(CredentialRow, domain::Secret<String>)> {
-        let row = store::credentials::find(&mut self.store().read().await?, organization, id).await?.ok_or(ControlError::NotFound("credential"))?;
+        let row = store::credentials::find(&mut self.store().read().await?, organization, id)
+            .await?
+            .ok_or(ControlError::NotFound("credential"))?;
         let value = self.keys().open(self.store(), &super::place(organization, id), &row.sealed_value).await?;
         let mut write = self.store().write().await?;
-        self.record_system(Some(organization), "deployer", "credential.used").resource("credential", id, Some(&row.name)).append(&mut write).await?;
+        self.record_system(Some(organization), "deployer", "credential.used")
+            .resource("credential", id, Some(&row.name))
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok((row, value))
     }
@@ -22,9 +27,16 @@ impl Control {
     pub(crate) async fn git_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<GitCredential> {
         let (row, value) = self.opened_credential(organization, id).await?;
         match row.kind {
-            CredentialKind::GitToken => Ok(GitCredential::Token { username: row.username.unwrap_or_else(|| "git".to_owned()), token: value }),
-            CredentialKind::DeployKey => Ok(GitCredential::DeployKey { private_key: value, known_hosts: row.known_hosts.unwrap_or_default() }),
-            CredentialKind::Registry => Err(ControlError::refused(contract::Code::Conflict, "The credential is one of a registry; a Git source needs a token or a deploy key.")),
+            CredentialKind::GitToken => {
+                Ok(GitCredential::Token { username: row.username.unwrap_or_else(|| "git".to_owned()), token: value })
+            }
+            CredentialKind::DeployKey => {
+                Ok(GitCredential::DeployKey { private_key: value, known_hosts: row.known_hosts.unwrap_or_default() })
+            }
+            CredentialKind::Registry => Err(ControlError::refused(
+                contract::Code::Conflict,
+                "The credential is one of a registry; a Git source needs a token or a deploy key.",
+            )),
         }
     }
 
@@ -32,7 +44,10 @@ impl Control {
         let (row, value) = self.opened_credential(organization, id).await?;
         match row.kind {
             CredentialKind::Registry => Ok(RegistryCredential { username: row.username.unwrap_or_default(), password: value }),
-            _ => Err(ControlError::refused(contract::Code::Conflict, "The credential is one of a Git host; an image needs one of a registry.")),
+            _ => Err(ControlError::refused(
+                contract::Code::Conflict,
+                "The credential is one of a Git host; an image needs one of a registry.",
+            )),
         }
     }
 }

@@ -26,7 +26,11 @@ impl Control {
         let mut read = self.store().read().await?;
         let row = store::credentials::find(&mut read, actor.organization, id).await?.ok_or(ControlError::NotFound("credential"))?;
         let services = store::services::all_of_organization(&mut read, actor.organization).await?;
-        let used_by = services.iter().filter(|service| uses(service, id) && actor.sees_project(service.project_id)).map(|service| service.id).collect();
+        let used_by = services
+            .iter()
+            .filter(|service| uses(service, id) && actor.sees_project(service.project_id))
+            .map(|service| service.id)
+            .collect();
         Ok(shown(row, used_by))
     }
 }

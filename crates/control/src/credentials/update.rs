@@ -15,7 +15,9 @@ impl Control {
         actor.require(Permission::CredentialsWrite)?;
         actor.require_all_projects(Permission::CredentialsWrite)?;
         let id = CredentialId::from_uuid(actor.located.id);
-        let mut row = store::credentials::find(&mut self.store().read().await?, actor.organization, id).await?.ok_or(ControlError::NotFound("credential"))?;
+        let mut row = store::credentials::find(&mut self.store().read().await?, actor.organization, id)
+            .await?
+            .ok_or(ControlError::NotFound("credential"))?;
         if let Some(name) = wanted.name {
             check_text("/name", &name, NAME_LENGTH_MAX)?;
             row.name = name.trim().to_owned();

@@ -12,7 +12,13 @@ use crate::state::Control;
 impl Control {
     /// After a change of variables, settings or domains, in the same unit: asks for a new release of the image that serves.
     /// `None` when the service has no release yet, is stopped or is being deleted: the change waits for its next deployment.
-    pub(crate) async fn request_release(&self, write: &mut Write, actor: &Actor, service: &ServiceRow, title: &str) -> Result<Option<DeploymentId>> {
+    pub(crate) async fn request_release(
+        &self,
+        write: &mut Write,
+        actor: &Actor,
+        service: &ServiceRow,
+        title: &str,
+    ) -> Result<Option<DeploymentId>> {
         if service.current_release_id.is_none() || service.stopped || service.deleting_at.is_some() {
             return Ok(None);
         }

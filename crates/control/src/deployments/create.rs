@@ -31,7 +31,10 @@ impl Control {
                 ));
             }
             Some(Source::Archive { upload: None }) if wanted.upload.is_none() => {
-                return Err(ControlError::refused(Code::Conflict, "The service is deployed from uploads. Upload an archive and name it in `upload`."));
+                return Err(ControlError::refused(
+                    Code::Conflict,
+                    "The service is deployed from uploads. Upload an archive and name it in `upload`.",
+                ));
             }
             _ => {}
         }

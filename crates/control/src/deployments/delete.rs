@@ -49,7 +49,11 @@ impl Control {
             store::deployments::end(&mut write, waiting.id, Phase::Canceled, &End::default(), now).await?;
             canceled.push(waiting.id);
         }
-        self.record(actor, "queue.cleared").resource("service", service, None).detail("canceled", canceled.len()).append(&mut write).await?;
+        self.record(actor, "queue.cleared")
+            .resource("service", service, None)
+            .detail("canceled", canceled.len())
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(QueueCleared { canceled })
     }

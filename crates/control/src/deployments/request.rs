@@ -47,9 +47,7 @@ impl Control {
     /// `limit-exceeded` when too many wait. A delivery that was taken in before answers its deployment and changes nothing.
     pub(crate) async fn take_in(&self, write: &mut Write, request: Request) -> Result<DeploymentId> {
         write.exclusive(&format!("service/{}", request.service)).await?;
-        if let Some(known) =
-            store::deployments::find_by_delivery(write, request.organization, request.service, &request.delivery).await?
-        {
+        if let Some(known) = store::deployments::find_by_delivery(write, request.organization, request.service, &request.delivery).await? {
             return Ok(known.id);
         }
         let now = self.clock().now();
@@ -57,7 +55,11 @@ impl Control {
         let fence = store::services::next_fence(write, request.organization, request.service).await?;
         let open = store::deployments::list_open(write, request.service).await?;
         if open.len() >= QUEUE_MAX {
-            return Err(ControlError::Limit { name: "deployments waiting for this service", current: open.len() as u64, max: QUEUE_MAX as u64 });
+            return Err(ControlError::Limit {
+                name: "deployments waiting for this service",
+                current: open.len() as u64,
+                max: QUEUE_MAX as u64,
+            });
         }
         for waiting in open.iter().filter(|waiting| superseded(waiting, &request)) {
             let end = End { skip_reason: Some(SkipReason::Superseded), superseded_by: Some(id), ..End::default() };

@@ -31,15 +31,18 @@ impl Control {
                     .await?
                     .ok_or_else(|| ControlError::invalid("/version", "not-found", format!("the service has no release v{version}")))?
             }
-            (None, Some(current)) => store::releases::find_served_before(&mut read, service, current.version)
-                .await?
-                .ok_or_else(|| ControlError::refused(Code::Conflict, "There is no earlier release whose image is kept. Deploy an earlier commit instead."))?,
+            (None, Some(current)) => store::releases::find_served_before(&mut read, service, current.version).await?.ok_or_else(|| {
+                ControlError::refused(Code::Conflict, "There is no earlier release whose image is kept. Deploy an earlier commit instead.")
+            })?,
             (None, None) => return Err(ControlError::refused(Code::Conflict, "The service has no release yet. Deploy it first.")),
         };
         if !target.image_kept {
             return Err(ControlError::refused(
                 Code::Conflict,
-                format!("The image of v{} is not kept any more (the service keeps {}). Deploy its commit {} instead.", target.version, facts.service.configuration.0.releases_kept, target.revision),
+                format!(
+                    "The image of v{} is not kept any more (the service keeps {}). Deploy its commit {} instead.",
+                    target.version, facts.service.configuration.0.releases_kept, target.revision
+                ),
             ));
         }
         let blocking = store::releases::find_irreversible_after(&mut read, service, target.version).await?;

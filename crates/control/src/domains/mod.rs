@@ -2,9 +2,9 @@
 //! has it; nobody else can take it then.
 
 use contract::Code;
-use contract::services::{AddDomain, Domain, Domains};
 use contract::Page;
 use contract::page::PageQuery;
+use contract::services::{AddDomain, Domain, Domains};
 use domain::host::{canonical, is_within};
 use domain::id::{DomainId, Id};
 use domain::permission::Permission;
@@ -47,7 +47,10 @@ impl Control {
     pub(crate) fn is_own_host(&self, host: &str) -> bool {
         let base = self.base_url();
         let authority = base.split_once("://").map_or(base, |(_, rest)| rest).split('/').next().unwrap_or_default();
-        let own = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(authority, |(name, _)| name);
+        let own = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+            .map_or(authority, |(name, _)| name);
         own.eq_ignore_ascii_case(host)
     }
 
@@ -77,7 +80,11 @@ impl Control {
         actor.require(Permission::ServicesWrite)?;
         let host = canonical(&wanted.host).map_err(|error| ControlError::invalid("/host", "invalid", error.to_string()))?;
         if self.is_own_host(&host) || is_within(&host, &self.config().base_domain) {
-            return Err(ControlError::invalid("/host", "reserved", "this host belongs to the instance; every service already has one below the base domain"));
+            return Err(ControlError::invalid(
+                "/host",
+                "reserved",
+                "this host belongs to the instance; every service already has one below the base domain",
+            ));
         }
         let mut write = self.store().write().await?;
         let service = services::get_locked(&mut write, actor.organization, actor.service()?).await?;
@@ -97,14 +104,21 @@ impl Control {
             created_at: self.clock().now(),
         };
         domains::insert(&mut write, &row).await.map_err(|error| match error.is_conflict_of("domains_host") {
-            true => ControlError::refused(Code::Conflict, "This host is in use on this instance already. Remove it there first, or ask the operator."),
+            true => ControlError::refused(
+                Code::Conflict,
+                "This host is in use on this instance already. Remove it there first, or ask the operator.",
+            ),
             false => error.into(),
         })?;
         if wanted.primary {
             domains::set_primary(&mut write, actor.organization, service.id, Some(row.id)).await?;
         }
         self.changed(&mut write, actor, Reach::Service(service.id), deploy, &format!("Domain {} added", row.host)).await?;
-        self.record(actor, "domain.added").resource("domain", row.id, Some(&row.host)).detail("service", service.id).append(&mut write).await?;
+        self.record(actor, "domain.added")
+            .resource("domain", row.id, Some(&row.host))
+            .detail("service", service.id)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(self.shown_domain(DomainRow { is_primary: wanted.primary, ..row }))
     }
@@ -128,7 +142,11 @@ impl Control {
         let mut write = self.store().write().await?;
         domains::delete(&mut write, actor.organization, row.service_id, row.id).await?;
         self.changed(&mut write, actor, Reach::Service(row.service_id), deploy, &format!("Domain {} removed", row.host)).await?;
-        self.record(actor, "domain.removed").resource("domain", row.id, Some(&row.host)).detail("service", row.service_id).append(&mut write).await?;
+        self.record(actor, "domain.removed")
+            .resource("domain", row.id, Some(&row.host))
+            .detail("service", row.service_id)
+            .append(&mut write)
+            .await?;
         Ok(write.commit().await?)
     }
 

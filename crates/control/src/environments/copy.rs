@@ -58,7 +58,14 @@ impl Control {
     }
 
     /// Prepares a copy of a service: settings without volumes, uploads, domains and releases.
-    pub(crate) async fn copy_service(&self, actor: &Actor, row: ServiceRow, from: ServiceId, with_variables: bool, copies: &mut Copies) -> Result<()> {
+    pub(crate) async fn copy_service(
+        &self,
+        actor: &Actor,
+        row: ServiceRow,
+        from: ServiceId,
+        with_variables: bool,
+        copies: &mut Copies,
+    ) -> Result<()> {
         let mut row = row;
         row.configuration.0.mounts.retain(|mount| !matches!(mount, Mount::Volume { .. }));
         if let Some(Source::Archive { upload }) = &mut row.configuration.0.source {
@@ -97,7 +104,14 @@ impl Control {
     }
 
     /// A row with the settings of `old`, below another parent and without a history.
-    pub(crate) fn fresh_service(&self, old: &ServiceRow, environment: &EnvironmentRow, slug: String, name: String, project_slug: &str) -> ServiceRow {
+    pub(crate) fn fresh_service(
+        &self,
+        old: &ServiceRow,
+        environment: &EnvironmentRow,
+        slug: String,
+        name: String,
+        project_slug: &str,
+    ) -> ServiceRow {
         let now = self.clock().now();
         ServiceRow {
             id: ServiceId::new(self.clock(), self.entropy()),

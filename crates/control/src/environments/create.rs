@@ -27,7 +27,13 @@ impl Control {
         Ok(super::shown(row))
     }
 
-    pub(super) fn new_environment(&self, actor: &Actor, name: String, slug: Option<String>, kind: EnvironmentKind) -> Result<EnvironmentRow> {
+    pub(super) fn new_environment(
+        &self,
+        actor: &Actor,
+        name: String,
+        slug: Option<String>,
+        kind: EnvironmentKind,
+    ) -> Result<EnvironmentRow> {
         let mut faults = Faults::default();
         faults.named(Some(&name), None, None);
         let slug = faults.slug(slug, &name);

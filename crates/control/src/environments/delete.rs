@@ -16,7 +16,8 @@ impl Control {
     pub async fn plan_environment_deletion(&self, actor: &Actor) -> Result<DeletionPlan> {
         actor.require(Permission::ProjectsRead)?;
         let mut read = self.store().read().await?;
-        let row = environments::find(&mut read, actor.organization, actor.environment()?).await?.ok_or(ControlError::NotFound("environment"))?;
+        let row =
+            environments::find(&mut read, actor.organization, actor.environment()?).await?.ok_or(ControlError::NotFound("environment"))?;
         let mut plan = DeletionPlan::default();
         self.plan_environment(&mut read, &row, &mut plan).await?;
         Ok(plan)
@@ -30,9 +31,13 @@ impl Control {
         actor.require(Permission::ProjectsDelete)?;
         let plan = self.plan_environment_deletion(actor).await?;
         let mut write = self.store().write().await?;
-        let row = environments::find(&mut write, actor.organization, actor.environment()?).await?.ok_or(ControlError::NotFound("environment"))?;
+        let row =
+            environments::find(&mut write, actor.organization, actor.environment()?).await?.ok_or(ControlError::NotFound("environment"))?;
         if row.is_default {
-            return Err(ControlError::refused(Code::Conflict, "Every project has this environment. Delete its services, or the whole project."));
+            return Err(ControlError::refused(
+                Code::Conflict,
+                "Every project has this environment. Delete its services, or the whole project.",
+            ));
         }
         self.mark_environment(&mut write, &row, volumes).await?;
         self.record(actor, "environment.deleted")

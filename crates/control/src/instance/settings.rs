@@ -1,5 +1,5 @@
-use contract::instance::{ChangeInstance, Instance, PublicInstance};
 use contract::Code;
+use contract::instance::{ChangeInstance, Instance, PublicInstance};
 use store::{instance, users};
 
 use super::{Settings, shown, stored};

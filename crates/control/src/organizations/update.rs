@@ -31,7 +31,10 @@ impl Control {
         }
         match organizations::update(&mut write, &row, self.clock().now()).await {
             Err(error) if error.is_conflict_of("organizations_slug") => {
-                return Err(ControlError::refused(Code::NameTaken, format!("Another organization is called {}. Choose another slug.", row.slug)));
+                return Err(ControlError::refused(
+                    Code::NameTaken,
+                    format!("Another organization is called {}. Choose another slug.", row.slug),
+                ));
             }
             other => other?,
         }

@@ -24,7 +24,8 @@ impl Control {
         let credentials = store::credentials::count(&mut read, organization).await?;
         drop(read);
         let open = self.list_organization_deployments(actor, &DeploymentsQuery { limit: Some(OPEN_MAX), cursor: None, open: true }).await?;
-        let recent = self.list_organization_deployments(actor, &DeploymentsQuery { limit: Some(RECENT), cursor: None, open: false }).await?;
+        let recent =
+            self.list_organization_deployments(actor, &DeploymentsQuery { limit: Some(RECENT), cursor: None, open: false }).await?;
         Ok(Overview {
             projects: projects.unsigned_abs(),
             environments: environments.unsigned_abs(),

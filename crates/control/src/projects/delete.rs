@@ -30,7 +30,11 @@ impl Control {
         for environment in environments::all_of_project(&mut write, actor.organization, project).await? {
             self.mark_environment(&mut write, &environment, volumes).await?;
         }
-        self.record(actor, "project.deleted").resource("project", project, Some(&row.name)).detail("volumes", volumes).append(&mut write).await?;
+        self.record(actor, "project.deleted")
+            .resource("project", project, Some(&row.name))
+            .detail("volumes", volumes)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(plan)
     }

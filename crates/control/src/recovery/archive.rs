@@ -72,7 +72,8 @@ impl Writer {
 
     pub(super) fn finish(self) -> Result<()> {
         let path = self.path;
-        let finished = self.tar.into_inner().and_then(GzEncoder::finish).and_then(|buffer| buffer.into_inner().map_err(|error| error.into_error()));
+        let finished =
+            self.tar.into_inner().and_then(GzEncoder::finish).and_then(|buffer| buffer.into_inner().map_err(|error| error.into_error()));
         finished.and_then(|target| target.sync_all()).map_err(file(&path))
     }
 
@@ -123,7 +124,8 @@ pub(super) fn unpack(path: &Path, entries: &[FileEntry], folder: &Path) -> Resul
         if name == MANIFEST || name == MAC {
             continue;
         }
-        let listed = wanted.remove(name.as_str()).ok_or_else(|| RecoveryError::Damaged(format!("{name:?} is not in its list of contents")))?;
+        let listed =
+            wanted.remove(name.as_str()).ok_or_else(|| RecoveryError::Damaged(format!("{name:?} is not in its list of contents")))?;
         if !entry.header().entry_type().is_file() {
             return Err(RecoveryError::Damaged(format!("{name:?} is not a file")));
         }

@@ -35,7 +35,13 @@ pub struct BackupReport {
 /// # Errors
 /// `Exists`, `NotProven` when the key at hand does not open the instance's secrets (a backup that cannot be restored is
 /// none), a weak passphrase, the database's and the file system's.
-pub async fn backup(store: &Store, masters: &MasterRing, clock: &dyn Clock, entropy: &dyn Entropy, options: &BackupOptions<'_>) -> Result<BackupReport> {
+pub async fn backup(
+    store: &Store,
+    masters: &MasterRing,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    options: &BackupOptions<'_>,
+) -> Result<BackupReport> {
     if options.to.symlink_metadata().is_ok() {
         return Err(RecoveryError::Exists { path: options.to.to_owned() });
     }
@@ -47,13 +53,12 @@ pub async fn backup(store: &Store, masters: &MasterRing, clock: &dyn Clock, entr
 
     let mut sources: Vec<(FileEntry, PathBuf)> = Vec::new();
     if let Some(passphrase) = options.passphrase {
-        let keys: Zeroizing<String> = Zeroizing::new(masters.keys().map(|key| Zeroizing::new(format!("{}\n", key.to_text().reveal()))).fold(
-            String::new(),
-            |mut text, line| {
+        let keys: Zeroizing<String> = Zeroizing::new(
+            masters.keys().map(|key| Zeroizing::new(format!("{}\n", key.to_text().reveal()))).fold(String::new(), |mut text, line| {
                 text.push_str(&line);
                 text
-            },
-        ));
+            }),
+        );
         let sealed = seal_with_passphrase(passphrase, &Secret::new(keys.as_bytes().to_vec()), entropy)?;
         let path = work.path().join(KEY);
         std::fs::write(&path, sealed).map_err(file(&path))?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use domain::Clock;
 use serde::{Deserialize, Serialize};
-use store::audit::{self, Chain, Head, Verdict};
 use store::Store;
+use store::audit::{self, Chain, Head, Verdict};
 use vault::{MasterKey, MasterRing};
 
 use super::error::{RecoveryError, Result, file};

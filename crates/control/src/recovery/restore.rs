@@ -179,7 +179,13 @@ async fn is_free(options: &RestoreOptions<'_>) -> Result<()> {
 }
 
 /// Loads the rows into a new database, brings it up to date, and proves that it opens.
-async fn load(options: &RestoreOptions<'_>, manifest: &Manifest, masters: &MasterRing, staging: &Path, schema: &str) -> Result<(Proof, BTreeSet<String>)> {
+async fn load(
+    options: &RestoreOptions<'_>,
+    manifest: &Manifest,
+    masters: &MasterRing,
+    staging: &Path,
+    schema: &str,
+) -> Result<(Proof, BTreeSet<String>)> {
     let store = match &options.target {
         Target::Sqlite { path } => Store::open(&format!("sqlite:{}", staging.join(name_of(path)).display())).await?,
         Target::Postgres { url } => {

@@ -14,7 +14,11 @@ impl Control {
         let mut write = self.store().write().await?;
         store::releases::find(&mut write, actor.organization, id).await?.ok_or(ControlError::NotFound("release"))?;
         store::releases::mark_irreversible(&mut write, actor.organization, id, wanted.irreversible).await?;
-        self.record(actor, "release.marked").resource("release", id, None).detail("irreversible", wanted.irreversible).append(&mut write).await?;
+        self.record(actor, "release.marked")
+            .resource("release", id, None)
+            .detail("irreversible", wanted.irreversible)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         self.read_release(actor).await
     }

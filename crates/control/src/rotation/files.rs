@@ -108,7 +108,8 @@ impl MasterKeyFiles {
     /// `Refused` while another process rotates.
     pub(super) fn lock(&self) -> Result<RotationLock> {
         let path = self.current.with_file_name(LOCK);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(|error| failed(&path, &error))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(|error| failed(&path, &error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(RotationLock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -124,7 +124,8 @@ impl Rotation<'_> {
                 return Ok(count);
             }
             for row in rows {
-                let wrapped = WrappedDataKey::from_bytes(row.wrapped.clone()).and_then(|wrapped| wrapped.rewrap(ring, row.tenant, self.entropy));
+                let wrapped =
+                    WrappedDataKey::from_bytes(row.wrapped.clone()).and_then(|wrapped| wrapped.rewrap(ring, row.tenant, self.entropy));
                 let wrapped = wrapped.map_err(sealed)?;
                 let mut write = self.store.write().await?;
                 if data_keys::rewrap(&mut write, &row, wrapped.as_bytes(), &master).await? {
@@ -169,7 +170,9 @@ impl Rotation<'_> {
             write.commit().await?;
             return Ok(rewrapped);
         }
-        Err(ControlError::Unavailable("data keys are made under the old master key faster than they are wrapped anew; run the rotation again".to_owned()))
+        Err(ControlError::Unavailable(
+            "data keys are made under the old master key faster than they are wrapped anew; run the rotation again".to_owned(),
+        ))
     }
 
     async fn is_any_left(&self, ring: &MasterRing) -> Result<bool> {

@@ -33,7 +33,13 @@ struct EnvironmentPayload {
 
 impl Control {
     /// Asks for the teardown of a service that was marked as deleting in the same unit. Open deployments are cancelled.
-    pub(crate) async fn enqueue_teardown(&self, write: &mut Write, organization: OrganizationId, service: ServiceId, volumes: Vec<VolumeId>) -> crate::Result<()> {
+    pub(crate) async fn enqueue_teardown(
+        &self,
+        write: &mut Write,
+        organization: OrganizationId,
+        service: ServiceId,
+        volumes: Vec<VolumeId>,
+    ) -> crate::Result<()> {
         for open in store::deployments::list_open(write, service).await? {
             self.cancel_open(write, &open, "the deletion of the service").await?;
         }
@@ -50,7 +56,12 @@ impl Control {
     }
 
     /// Asks for the removal of an environment's network, after its services are gone.
-    pub(crate) async fn enqueue_environment_teardown(&self, write: &mut Write, organization: OrganizationId, environment: EnvironmentId) -> crate::Result<()> {
+    pub(crate) async fn enqueue_environment_teardown(
+        &self,
+        write: &mut Write,
+        organization: OrganizationId,
+        environment: EnvironmentId,
+    ) -> crate::Result<()> {
         let payload = serde_json::to_value(EnvironmentPayload { organization, environment }).map_err(anyhow::Error::new)?;
         let job = NewJob {
             pool: Pool::Deployments,
@@ -112,7 +123,8 @@ impl Handler for EnvironmentTeardownJob {
     async fn run(&self, job: &JobRow, lease: Lease, _cancel: CancellationToken) -> Result<(), JobError> {
         let payload: EnvironmentPayload = serde_json::from_value(job.payload.0.clone()).map_err(JobError::fail)?;
         let control = &self.0;
-        let left = store::services::count_in_environment(&mut control.store().read().await?, payload.organization, payload.environment).await?;
+        let left =
+            store::services::count_in_environment(&mut control.store().read().await?, payload.organization, payload.environment).await?;
         if left > 0 {
             return Err(JobError::retry(anyhow::anyhow!("{left} services are still being taken away")));
         }
@@ -134,7 +146,11 @@ impl Handler for EnvironmentTeardownJob {
 }
 
 /// The last environment of a deleted project takes the project with it.
-async fn delete_empty_project(write: &mut Write, organization: OrganizationId, project: domain::id::ProjectId) -> Result<(), store::StoreError> {
+async fn delete_empty_project(
+    write: &mut Write,
+    organization: OrganizationId,
+    project: domain::id::ProjectId,
+) -> Result<(), store::StoreError> {
     write.exclusive(&format!("project/{project}")).await?;
     let deleting = store::projects::find(write, organization, project).await?.is_some_and(|row| row.deleting_at.is_some());
     if deleting && store::environments::all_of_project(write, organization, project).await?.is_empty() {

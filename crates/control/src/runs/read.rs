@@ -30,7 +30,8 @@ impl Control {
         let id = RunId::from_uuid(actor.located.id);
         let until = tokio::time::Instant::now() + Duration::from_secs(u64::from(wait_seconds.unwrap_or(0).min(WAIT_SECONDS_MAX)));
         loop {
-            let row = store::runs::find(&mut self.store().read().await?, actor.organization, id).await?.ok_or(ControlError::NotFound("run"))?;
+            let row =
+                store::runs::find(&mut self.store().read().await?, actor.organization, id).await?.ok_or(ControlError::NotFound("run"))?;
             if row.finished_at.is_some() || tokio::time::Instant::now() >= until {
                 return Ok(shown(row));
             }

@@ -40,7 +40,10 @@ impl Control {
         }
         let running = self.server().replicas(service).await.map_err(ControlError::Server)?;
         if running.is_empty() {
-            return Err(ControlError::refused(Code::Conflict, "No replica of the service runs. Deploy or start it first, or use a one-off command."));
+            return Err(ControlError::refused(
+                Code::Conflict,
+                "No replica of the service runs. Deploy or start it first, or use a one-off command.",
+            ));
         }
         let now = self.clock().now();
         let ticket = vault::token::OpaqueToken::generate(self.entropy());
@@ -64,7 +67,8 @@ impl Control {
     /// # Errors
     /// `gone` for a ticket that is unknown, used or too old.
     pub async fn open_terminal(&self, ticket: &str, size: TerminalSize) -> Result<(ExecSession, Actor)> {
-        let gone = || ControlError::refused(Code::Gone, "The ticket was used already or is older than 30 seconds. Open the terminal again.");
+        let gone =
+            || ControlError::refused(Code::Gone, "The ticket was used already or is older than 30 seconds. Open the terminal again.");
         let digest = vault::token::OpaqueToken::digest_of(ticket).ok_or_else(gone)?;
         let found = self.tickets().0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(digest.as_bytes());
         let ticket = found.filter(|ticket| ticket.expires_at > self.clock().now()).ok_or_else(gone)?;

@@ -28,7 +28,12 @@ impl Control {
                 continue;
             }
             let found = store::search::by_name(&mut self.store().read().await?, &[organization], text, RESULTS_MAX).await?;
-            data.extend(found.into_iter().filter(|row| row.project_id.is_some_and(|project| actor.sees_project(ProjectId::from_uuid(project)))).map(shown));
+            data.extend(
+                found
+                    .into_iter()
+                    .filter(|row| row.project_id.is_some_and(|project| actor.sees_project(ProjectId::from_uuid(project))))
+                    .map(shown),
+            );
         }
         data.truncate(usize::try_from(RESULTS_MAX).unwrap_or(0));
         Ok(SearchResult { data })

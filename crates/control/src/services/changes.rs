@@ -35,7 +35,13 @@ impl Control {
         let own = domains::all_of_service(&mut read, actor.organization, row.id).await?;
         let now: BTreeSet<String> = own.into_iter().map(|domain| domain.host).chain([self.generated_host(&row.app_name)]).collect();
         let then: BTreeSet<String> = release.hosts.0.iter().cloned().collect();
-        let named = |name: &String, change: &str| StagedChange { kind: "domain".into(), name: name.clone(), change: change.into(), before: None, after: None };
+        let named = |name: &String, change: &str| StagedChange {
+            kind: "domain".into(),
+            name: name.clone(),
+            change: change.into(),
+            before: None,
+            after: None,
+        };
         changes.extend(now.difference(&then).map(|host| named(host, "added")));
         changes.extend(then.difference(&now).map(|host| named(host, "removed")));
         Ok(StagedChanges { draft: row.draft(), changes })
@@ -53,7 +59,8 @@ impl Control {
             Some(id) => releases::find(&mut write, actor.organization, id).await?,
             None => None,
         };
-        let release = release.ok_or_else(|| ControlError::refused(Code::Conflict, "The service has no release yet, so there is nothing to go back to."))?;
+        let release = release
+            .ok_or_else(|| ControlError::refused(Code::Conflict, "The service has no release yet, so there is nothing to go back to."))?;
         let before = row.configuration.clone();
         row.configuration = release.configuration.clone();
         row.updated_at = self.clock().now();
@@ -74,7 +81,13 @@ impl Control {
     }
 
     /// Compares names and versions; values are not opened for it.
-    async fn compare_variables(&self, unit: &mut impl Unit, row: &ServiceRow, release: &ReleaseRow, changes: &mut Vec<StagedChange>) -> Result<()> {
+    async fn compare_variables(
+        &self,
+        unit: &mut impl Unit,
+        row: &ServiceRow,
+        release: &ReleaseRow,
+        changes: &mut Vec<StagedChange>,
+    ) -> Result<()> {
         let mut now: BTreeMap<String, Option<i64>> = BTreeMap::new();
         let levels = [
             (ScopeKind::Project, row.project_id.uuid()),
@@ -162,7 +175,12 @@ mod tests {
     #[test]
     fn differences_are_named_by_pointer() {
         let mut changes = Vec::new();
-        compare("", &json!({ "a": 1, "b": { "c": 1, "d": [1] }, "e": 1 }), &json!({ "a": 1, "b": { "c": 2, "d": [1, 2] }, "f": 1 }), &mut changes);
+        compare(
+            "",
+            &json!({ "a": 1, "b": { "c": 1, "d": [1] }, "e": 1 }),
+            &json!({ "a": 1, "b": { "c": 2, "d": [1, 2] }, "f": 1 }),
+            &mut changes,
+        );
         let shown: Vec<(&str, &str)> = changes.iter().map(|change| (change.name.as_str(), change.change.as_str())).collect();
         assert_eq!(shown, [("/b/c", "changed"), ("/b/d", "changed"), ("/e", "removed"), ("/f", "added")]);
     }

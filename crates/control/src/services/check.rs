@@ -29,7 +29,11 @@ impl Control {
             faults.into_iter().map(|fault| FieldError::new(format!("/configuration{}", fault.pointer), fault.code, fault.detail)).collect();
         match &configuration.source {
             Some(Source::Git { url, credential: Some(credential), .. }) => {
-                let kind = if url.starts_with("https://") || url.starts_with("http://") { CredentialKind::GitToken } else { CredentialKind::DeployKey };
+                let kind = if url.starts_with("https://") || url.starts_with("http://") {
+                    CredentialKind::GitToken
+                } else {
+                    CredentialKind::DeployKey
+                };
                 self.check_credential(unit, organization, *credential, kind, &mut errors).await?;
             }
             Some(Source::Image { credential: Some(credential), .. }) => {
@@ -47,7 +51,11 @@ impl Control {
             if let Mount::Volume { volume, .. } = mount {
                 let found = volumes::find(unit, organization, *volume).await?;
                 if found.is_none_or(|row| Some(row.service_id) != service || row.deleting_at.is_some()) {
-                    errors.push(FieldError::new(format!("/configuration/mounts/{at}/volume"), "not-found", "this service has no such volume; make it first"));
+                    errors.push(FieldError::new(
+                        format!("/configuration/mounts/{at}/volume"),
+                        "not-found",
+                        "this service has no such volume; make it first",
+                    ));
                 }
             }
         }
@@ -66,7 +74,11 @@ impl Control {
         match credentials::find(unit, organization, id).await? {
             None => errors.push(FieldError::new(pointer, "not-found", "the organization has no such credential")),
             Some(row) if row.kind != wanted => {
-                errors.push(FieldError::new(pointer, "invalid", format!("this source needs a credential of the kind {}", crate::word(&wanted))));
+                errors.push(FieldError::new(
+                    pointer,
+                    "invalid",
+                    format!("this source needs a credential of the kind {}", crate::word(&wanted)),
+                ));
             }
             Some(_) => {}
         }

@@ -35,7 +35,8 @@ impl Control {
         if environment.deleting_at.is_some() {
             return Err(ControlError::refused(Code::Conflict, "The environment is being deleted. Nothing more can be made in it."));
         }
-        let project = projects::find(&mut write, actor.organization, environment.project_id).await?.ok_or(ControlError::NotFound("project"))?;
+        let project =
+            projects::find(&mut write, actor.organization, environment.project_id).await?.ok_or(ControlError::NotFound("project"))?;
         let count = unsigned(services::count_in_environment(&mut write, actor.organization, environment.id).await?);
         if count >= SERVICES_MAX {
             return Err(ControlError::Limit { name: "services of the environment", current: count, max: SERVICES_MAX });

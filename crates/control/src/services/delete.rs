@@ -28,7 +28,11 @@ impl Control {
         let mut write = self.store().write().await?;
         let row = services::get_locked(&mut write, actor.organization, actor.service()?).await?;
         self.mark_service(&mut write, &row, volumes).await?;
-        self.record(actor, "service.deleted").resource("service", row.id, Some(&row.name)).detail("volumes", volumes).append(&mut write).await?;
+        self.record(actor, "service.deleted")
+            .resource("service", row.id, Some(&row.name))
+            .detail("volumes", volumes)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(plan)
     }
@@ -48,7 +52,11 @@ impl Control {
         services::mark_deleting(write, row.organization_id, row.id, self.clock().now()).await?;
         let all = volumes::all_of_service(write, row.organization_id, row.id).await?;
         let ids = if with_volumes { all.into_iter().map(|volume| volume.id).collect() } else { Vec::new() };
-        let files: Vec<_> = uploads::all_of_service(write, row.organization_id, row.id).await?.into_iter().map(|upload| self.upload_path(upload.id)).collect();
+        let files: Vec<_> = uploads::all_of_service(write, row.organization_id, row.id)
+            .await?
+            .into_iter()
+            .map(|upload| self.upload_path(upload.id))
+            .collect();
         write.after_commit(move || {
             for file in files {
                 if let Err(error) = std::fs::remove_file(&file) {

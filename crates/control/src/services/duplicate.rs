@@ -24,9 +24,12 @@ impl Control {
         let old = services::find(&mut read, actor.organization, actor.service()?).await?.ok_or(ControlError::NotFound("service"))?;
         let target = wanted.environment.unwrap_or(old.environment_id);
         let environment = environments::find(&mut read, actor.organization, target).await?;
-        let environment = environment.filter(|row| actor.sees_project(row.project_id) && row.deleting_at.is_none()).ok_or(ControlError::NotFound("environment"))?;
+        let environment = environment
+            .filter(|row| actor.sees_project(row.project_id) && row.deleting_at.is_none())
+            .ok_or(ControlError::NotFound("environment"))?;
         actor.admits_environment(&environment)?;
-        let project = projects::find(&mut read, actor.organization, environment.project_id).await?.ok_or(ControlError::NotFound("project"))?;
+        let project =
+            projects::find(&mut read, actor.organization, environment.project_id).await?.ok_or(ControlError::NotFound("project"))?;
         drop(read);
         let row = self.fresh_service(&old, &environment, slug, wanted.name, &project.slug);
         let id = row.id;
@@ -35,7 +38,11 @@ impl Control {
         let mut write = self.store().write().await?;
         self.write_copies(&mut write, copies).await?;
         let row = services::get_locked(&mut write, actor.organization, id).await?;
-        self.record(actor, "service.duplicated").resource("service", row.id, Some(&row.name)).detail("from", old.id).append(&mut write).await?;
+        self.record(actor, "service.duplicated")
+            .resource("service", row.id, Some(&row.name))
+            .detail("from", old.id)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(self.shown_service(row))
     }

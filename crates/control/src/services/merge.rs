@@ -60,8 +60,11 @@ mod tests {
     fn fields_are_merged_types_replaced_and_nulls_reset() {
         let one = merged(&Configuration::default(), json!({ "source": { "type": "git", "url": "https://h/x" }, "port": 8080 })).unwrap();
         assert_eq!(one.port, 8080);
-        let two = merged(&one, json!({ "source": { "reference": "main" }, "health": { "probe": { "type": "http", "path": "/" } } })).unwrap();
-        assert!(matches!(&two.source, Some(Source::Git { url, reference: Some(reference), .. }) if url == "https://h/x" && reference == "main"));
+        let two =
+            merged(&one, json!({ "source": { "reference": "main" }, "health": { "probe": { "type": "http", "path": "/" } } })).unwrap();
+        assert!(
+            matches!(&two.source, Some(Source::Git { url, reference: Some(reference), .. }) if url == "https://h/x" && reference == "main")
+        );
         assert_eq!((two.health.probe, two.health.interval_ms), (Probe::Http { path: "/".into() }, 250));
         let three = merged(&one, json!({ "source": { "type": "image", "reference": "nginx" }, "port": null })).unwrap();
         assert!(matches!(three.source, Some(Source::Image { .. })));
@@ -71,7 +74,9 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_field() {
-        for (patch, pointer) in [(json!({ "prot": 1 }), "/configuration"), (json!({ "port": "x" }), "/configuration/port"), (json!([]), "/configuration")] {
+        for (patch, pointer) in
+            [(json!({ "prot": 1 }), "/configuration"), (json!({ "port": "x" }), "/configuration/port"), (json!([]), "/configuration")]
+        {
             let Err(ControlError::Invalid(errors)) = merged(&Configuration::default(), patch) else { panic!("accepted") };
             assert!(errors[0].pointer.starts_with(pointer), "{errors:?}");
         }

@@ -7,8 +7,8 @@ mod delete;
 mod duplicate;
 mod merge;
 mod read;
-mod relocate;
 mod release;
+mod relocate;
 mod update;
 
 use contract::services::Service;

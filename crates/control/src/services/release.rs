@@ -14,7 +14,14 @@ use crate::state::Control;
 
 impl Control {
     /// Marks the services as changed, with those that refer to them; then asks for their releases if wanted.
-    pub(crate) async fn changed(&self, write: &mut Write, actor: &Actor, reach: Reach, deploy: bool, title: &str) -> Result<Vec<DeploymentId>> {
+    pub(crate) async fn changed(
+        &self,
+        write: &mut Write,
+        actor: &Actor,
+        reach: Reach,
+        deploy: bool,
+        title: &str,
+    ) -> Result<Vec<DeploymentId>> {
         services::touch(write, actor.organization, reach).await?;
         let mut made = Vec::new();
         let mut others = Vec::new();

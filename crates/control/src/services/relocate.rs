@@ -25,9 +25,11 @@ impl Control {
         if row.deleting_at.is_some() || target.deleting_at.is_some() {
             return Err(ControlError::refused(Code::Conflict, "The service or the environment is being deleted."));
         }
-        services::set_parent(&mut write, actor.organization, row.id, target.project_id, target.id)
-            .await
-            .map_err(taken("services_slug", "a service", &row.slug))?;
+        services::set_parent(&mut write, actor.organization, row.id, target.project_id, target.id).await.map_err(taken(
+            "services_slug",
+            "a service",
+            &row.slug,
+        ))?;
         let moved = services::get_locked(&mut write, actor.organization, row.id).await?;
         self.record(actor, "service.moved")
             .resource("service", row.id, Some(&row.name))

@@ -106,13 +106,17 @@ impl Control {
             let located = match self.actor(principal, origin, kind, &text).await {
                 Ok(actor) => actor.located,
                 Err(ControlError::NotFound(_)) => {
-                    return Err(ControlError::invalid(pointer, "not-found", format!("There is no such {}, or you have no access to it.", kind.word())));
+                    return Err(ControlError::invalid(
+                        pointer,
+                        "not-found",
+                        format!("There is no such {}, or you have no access to it.", kind.word()),
+                    ));
                 }
                 Err(other) => return Err(other),
             };
-            confined.narrow(&located).ok_or_else(|| {
-                ControlError::invalid(pointer, "elsewhere", "It does not lie within what the other fields name.")
-            })?;
+            confined
+                .narrow(&located)
+                .ok_or_else(|| ControlError::invalid(pointer, "elsewhere", "It does not lie within what the other fields name."))?;
         }
         Ok(confined)
     }
@@ -144,7 +148,11 @@ fn networks(list: &[String]) -> Result<Vec<String>> {
     let parse = |(place, text): (usize, &String)| {
         let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
         network.map(|network| network.trunc().to_string()).ok_or_else(|| {
-            ControlError::invalid(format!("/addresses/{place}"), "network", format!("{text:?} is not an address or a network like 192.0.2.0/24."))
+            ControlError::invalid(
+                format!("/addresses/{place}"),
+                "network",
+                format!("{text:?} is not an address or a network like 192.0.2.0/24."),
+            )
         })
     };
     list.iter().enumerate().map(parse).collect()

@@ -60,8 +60,13 @@ impl Control {
     /// # Errors
     /// `invalid` when it is not a zip, tar or gzipped tar.
     pub async fn finish_upload(&self, actor: &Actor, mut incoming: Incoming) -> Result<Upload> {
-        let format = format(&incoming.head)
-            .ok_or_else(|| ControlError::invalid("", "not-an-archive", "the bytes are not a zip, tar or tar.gz archive; make one with `tar czf app.tar.gz .`"))?;
+        let format = format(&incoming.head).ok_or_else(|| {
+            ControlError::invalid(
+                "",
+                "not-an-archive",
+                "the bytes are not a zip, tar or tar.gz archive; make one with `tar czf app.tar.gz .`",
+            )
+        })?;
         incoming.file.flush().await.map_err(unwritten)?;
         incoming.file.sync_all().await.map_err(unwritten)?;
         let target = incoming.target.clone();
@@ -84,7 +89,11 @@ impl Control {
         let mut write = self.store().write().await?;
         store::uploads::insert(&mut write, &row).await?;
         let gone = self.retire_uploads(&mut write, actor, incoming.service).await?;
-        self.record(actor, "upload.created").resource("upload", row.id, None).detail("size_bytes", row.size_bytes).append(&mut write).await?;
+        self.record(actor, "upload.created")
+            .resource("upload", row.id, None)
+            .detail("size_bytes", row.size_bytes)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         for id in gone {
             self.remove_upload_file(id).await;
@@ -95,10 +104,11 @@ impl Control {
     /// Rows of the oldest uploads beyond those kept, unless a deployment that has not ended needs them.
     async fn retire_uploads(&self, write: &mut store::Write, actor: &Actor, service: ServiceId) -> Result<Vec<UploadId>> {
         let open = store::deployments::list_open(write, service).await?;
-        let configured = store::services::find(write, actor.organization, service).await?.and_then(|row| match row.configuration.0.source {
-            Some(domain::service::Source::Archive { upload }) => upload,
-            _ => None,
-        });
+        let configured =
+            store::services::find(write, actor.organization, service).await?.and_then(|row| match row.configuration.0.source {
+                Some(domain::service::Source::Archive { upload }) => upload,
+                _ => None,
+            });
         let mut gone = Vec::new();
         for old in store::uploads::all_of_service(write, actor.organization, service).await?.into_iter().skip(UPLOADS_KEPT) {
             if configured != Some(old.id) && !open.iter().any(|deployment| deployment.upload_id == Some(old.id)) {
@@ -120,7 +130,10 @@ impl Incoming {
         if self.size_bytes > UPLOAD_BYTES_MAX {
             return Err(ControlError::refused(
                 Code::BodyTooLarge,
-                format!("The archive is larger than {} MiB. Leave out what the build does not need (node_modules, build results).", UPLOAD_BYTES_MAX / 1024 / 1024),
+                format!(
+                    "The archive is larger than {} MiB. Leave out what the build does not need (node_modules, build results).",
+                    UPLOAD_BYTES_MAX / 1024 / 1024
+                ),
             ));
         }
         if self.head.len() < HEAD_BYTES {

@@ -14,7 +14,10 @@ impl Control {
         let mut write = self.store().write().await?;
         let open = store::deployments::list_open(&mut write, actor.service()?).await?;
         if open.iter().any(|deployment| deployment.upload_id == Some(id)) {
-            return Err(ControlError::refused(Code::Conflict, "A deployment that has not ended needs the upload. Wait for it or cancel it."));
+            return Err(ControlError::refused(
+                Code::Conflict,
+                "A deployment that has not ended needs the upload. Wait for it or cancel it.",
+            ));
         }
         store::uploads::delete(&mut write, actor.organization, id).await?;
         self.record(actor, "upload.deleted").resource("upload", id, None).append(&mut write).await?;

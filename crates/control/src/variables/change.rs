@@ -35,7 +35,13 @@ impl Control {
     ///
     /// # Errors
     /// `invalid` with a pointer for each fault, `precondition-failed`, `limit-exceeded`.
-    pub async fn change_variables(&self, actor: &Actor, if_match: Option<&str>, wanted: ChangeVariables, deploy: bool) -> Result<VariablesChanged> {
+    pub async fn change_variables(
+        &self,
+        actor: &Actor,
+        if_match: Option<&str>,
+        wanted: ChangeVariables,
+        deploy: bool,
+    ) -> Result<VariablesChanged> {
         let scope = Scope::of(actor)?;
         self.change(actor, scope, if_match, false, wanted.set, wanted.unset, "/set", deploy).await
     }
@@ -44,7 +50,13 @@ impl Control {
     ///
     /// # Errors
     /// `precondition-required`, and those of [`Control::change_variables`].
-    pub async fn replace_variables(&self, actor: &Actor, if_match: Option<&str>, wanted: ReplaceVariables, deploy: bool) -> Result<VariablesChanged> {
+    pub async fn replace_variables(
+        &self,
+        actor: &Actor,
+        if_match: Option<&str>,
+        wanted: ReplaceVariables,
+        deploy: bool,
+    ) -> Result<VariablesChanged> {
         let scope = Scope::of(actor)?;
         let present = variables::all_of_scope(&mut self.store().read().await?, scope.organization, scope.kind, scope.id).await?;
         let named: BTreeSet<&str> = wanted.variables.iter().map(|variable| variable.name.as_str()).collect();
@@ -82,7 +94,8 @@ impl Control {
             false => Vec::new(),
         };
         let kind_of = |name: &str| if present.iter().any(|row| row.name == name) { None } else { wanted.kind };
-        let set: Vec<SetVariable> = pairs.into_iter().map(|(name, value)| SetVariable { kind: kind_of(&name), name, value: Secret::new(value) }).collect();
+        let set: Vec<SetVariable> =
+            pairs.into_iter().map(|(name, value)| SetVariable { kind: kind_of(&name), name, value: Secret::new(value) }).collect();
         if dry_run {
             let prepared = self.prepare(actor, scope, &present, set, unset, "/text").await?;
             return Ok(prepared.told);
@@ -91,7 +104,14 @@ impl Control {
     }
 
     /// Sets one managed file of a service.
-    pub async fn set_file(&self, actor: &Actor, name: &str, kind: Option<VariableKind>, value: Secret<String>, deploy: bool) -> Result<VariablesChanged> {
+    pub async fn set_file(
+        &self,
+        actor: &Actor,
+        name: &str,
+        kind: Option<VariableKind>,
+        value: Secret<String>,
+        deploy: bool,
+    ) -> Result<VariablesChanged> {
         let set = vec![SetVariable { name: name.to_owned(), kind, value }];
         self.change(actor, Scope::files(actor)?, None, false, set, Vec::new(), "", deploy).await
     }
@@ -137,7 +157,16 @@ impl Control {
         }
         for (version, refers_to) in versions {
             variables::insert_version(&mut write, &version).await.map_err(raced)?;
-            variables::set_current(&mut write, scope.organization, version.variable_id, version.version, version.kind, refers_to, version.created_at).await?;
+            variables::set_current(
+                &mut write,
+                scope.organization,
+                version.variable_id,
+                version.version,
+                version.kind,
+                refers_to,
+                version.created_at,
+            )
+            .await?;
         }
         for name in &removals {
             variables::delete(&mut write, scope.organization, scope.kind, scope.id, name).await?;
@@ -157,12 +186,29 @@ impl Control {
         Ok(told)
     }
 
-    async fn prepare(&self, actor: &Actor, scope: Scope, present: &[CurrentRow], set: Vec<SetVariable>, unset: Vec<String>, pointer: &str) -> Result<Prepared> {
+    async fn prepare(
+        &self,
+        actor: &Actor,
+        scope: Scope,
+        present: &[CurrentRow],
+        set: Vec<SetVariable>,
+        unset: Vec<String>,
+        pointer: &str,
+    ) -> Result<Prepared> {
         check_all(scope, present, &set, &unset, pointer)?;
-        let mut prepared = Prepared { inserts: Vec::new(), versions: Vec::new(), removals: unset.clone(), told: VariablesChanged { removed: unset, ..Default::default() } };
+        let mut prepared = Prepared {
+            inserts: Vec::new(),
+            versions: Vec::new(),
+            removals: unset.clone(),
+            told: VariablesChanged { removed: unset, ..Default::default() },
+        };
         for SetVariable { name, kind, value } in set {
             let known = present.iter().find(|row| row.name == name);
-            let kind = kind.or(known.map(|row| row.kind)).unwrap_or(if scope.kind == ScopeKind::File { VariableKind::Secret } else { VariableKind::Plain });
+            let kind = kind.or(known.map(|row| row.kind)).unwrap_or(if scope.kind == ScopeKind::File {
+                VariableKind::Secret
+            } else {
+                VariableKind::Plain
+            });
             let refers_to = if scope.kind == ScopeKind::File { Vec::new() } else { services_of(value.reveal()) };
             // Hidden values are never compared: the answer would tell who guesses.
             if known.is_some_and(|row| row.kind == kind && row.plain_value.as_deref() == Some(value.reveal().as_str())) {
@@ -199,7 +245,14 @@ impl Control {
     }
 
     /// A version with its value, sealed when it is hidden.
-    pub(crate) async fn new_version(&self, actor: &Actor, variable: VariableId, number: i64, kind: VariableKind, value: &Secret<String>) -> Result<VersionRow> {
+    pub(crate) async fn new_version(
+        &self,
+        actor: &Actor,
+        variable: VariableId,
+        number: i64,
+        kind: VariableKind,
+        value: &Secret<String>,
+    ) -> Result<VersionRow> {
         let id = domain::id::uuid_v7(self.clock(), self.entropy());
         let sealed_value = match kind.is_hidden() {
             true => Some(self.keys().seal(self.store(), &place(actor.organization, id), value).await?),
@@ -243,7 +296,11 @@ fn check_all(scope: Scope, present: &[CurrentRow], set: &[SetVariable], unset: &
     }
     for (at, name) in unset.iter().enumerate() {
         if present.iter().all(|row| row.name != *name) {
-            faults.push(FieldError::new(format!("/unset/{at}"), "not-found", format!("there is no `{}` here", name.chars().take(128).collect::<String>())));
+            faults.push(FieldError::new(
+                format!("/unset/{at}"),
+                "not-found",
+                format!("there is no `{}` here", name.chars().take(128).collect::<String>()),
+            ));
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(ControlError::Invalid(faults)) }
@@ -253,7 +310,9 @@ fn title(scope: Scope, told: &VariablesChanged) -> String {
     let names: Vec<&str> = told.added.iter().chain(&told.changed).chain(&told.removed).map(String::as_str).collect();
     let what = if scope.kind == ScopeKind::File { "Files" } else { "Variables" };
     match names.get(3..) {
-        Some(rest) if !rest.is_empty() => format!("{what} changed: {} and {} more", names.iter().take(3).copied().collect::<Vec<_>>().join(", "), rest.len()),
+        Some(rest) if !rest.is_empty() => {
+            format!("{what} changed: {} and {} more", names.iter().take(3).copied().collect::<Vec<_>>().join(", "), rest.len())
+        }
         _ => format!("{what} changed: {}", names.join(", ")),
     }
 }
@@ -261,7 +320,10 @@ fn title(scope: Scope, told: &VariablesChanged) -> String {
 /// Somebody else set the same variable at the same time.
 fn raced(error: StoreError) -> ControlError {
     match error {
-        StoreError::Conflict { .. } => ControlError::refused(contract::Code::PreconditionFailed, "Somebody changed the variables at the same time. Read them again and repeat the change."),
+        StoreError::Conflict { .. } => ControlError::refused(
+            contract::Code::PreconditionFailed,
+            "Somebody changed the variables at the same time. Read them again and repeat the change.",
+        ),
         other => other.into(),
     }
 }

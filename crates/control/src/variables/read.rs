@@ -1,7 +1,9 @@
 //! Lists, reveals, export, history.
 
 use contract::Code;
-use contract::variables::{RestoreVersion, Reveal, RevealedVariable, SetVariable, Variable, VariableSet, VariableVersion, VariableVersions, VariablesChanged};
+use contract::variables::{
+    RestoreVersion, Reveal, RevealedVariable, SetVariable, Variable, VariableSet, VariableVersion, VariableVersions, VariablesChanged,
+};
 use domain::permission::Permission;
 use domain::variables::{VariableKind, check_name, print};
 use store::variables::{self, CurrentRow};
@@ -67,7 +69,10 @@ impl Control {
         let scope = Scope::of(actor)?;
         let row = self.variable(scope, name).await?;
         if row.kind == VariableKind::Sealed {
-            return Err(ControlError::refused(Code::Forbidden, "A sealed variable is never shown again. Replace its value, or rotate the secret at its source."));
+            return Err(ControlError::refused(
+                Code::Forbidden,
+                "A sealed variable is never shown again. Replace its value, or rotate the secret at its source.",
+            ));
         }
         let value = self.value_of(scope.organization, row.version_id, row.plain_value, row.sealed_value.as_deref()).await?;
         let mut write = self.store().write().await?;
@@ -106,7 +111,11 @@ impl Control {
         }
         if !opened.is_empty() {
             let mut write = self.store().write().await?;
-            self.record(actor, "variables.exported").resource(scope.word, scope.shown_id(), None).detail("names", opened).append(&mut write).await?;
+            self.record(actor, "variables.exported")
+                .resource(scope.word, scope.shown_id(), None)
+                .detail("names", opened)
+                .append(&mut write)
+                .await?;
             write.commit().await?;
         }
         Ok(text)

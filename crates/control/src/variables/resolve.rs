@@ -55,7 +55,12 @@ impl Control {
     ///
     /// # Errors
     /// `Invalid` with every variable that cannot be resolved, by name; `Sealed`; `NotFound`.
-    pub async fn resolve_variables(&self, organization: OrganizationId, service: ServiceId, purpose: &Purpose) -> Result<ResolvedVariables> {
+    pub async fn resolve_variables(
+        &self,
+        organization: OrganizationId,
+        service: ServiceId,
+        purpose: &Purpose,
+    ) -> Result<ResolvedVariables> {
         self.keys().ready(self.store(), organization.uuid()).await?;
         let rows = self.read_levels(organization, service, purpose).await?;
         let lookup = Opened { rows: &rows, ring: self.keys().ring(), organization, opened: RefCell::default() };
@@ -63,7 +68,8 @@ impl Control {
             let field = |error: &domain::variables::ResolveError| FieldError::new("/variables", "unresolved", error.to_string());
             ControlError::Invalid(errors.iter().map(field).collect())
         })?;
-        let mut answer = ResolvedVariables { services: resolved.services, revision: rows.revision, masks: resolved.masks, ..Default::default() };
+        let mut answer =
+            ResolvedVariables { services: resolved.services, revision: rows.revision, masks: resolved.masks, ..Default::default() };
         for (name, resolved) in resolved.values {
             if resolved.hidden {
                 answer.hidden.insert(name.clone());
@@ -95,7 +101,13 @@ impl Control {
     }
 
     /// The secret-read log: which deployment read which value, in which version, when.
-    async fn note_reads(&self, organization: OrganizationId, service: ServiceId, purpose: &Purpose, opened: &BTreeMap<String, i64>) -> Result<()> {
+    async fn note_reads(
+        &self,
+        organization: OrganizationId,
+        service: ServiceId,
+        purpose: &Purpose,
+        opened: &BTreeMap<String, i64>,
+    ) -> Result<()> {
         if opened.is_empty() {
             return Ok(());
         }
@@ -187,7 +199,11 @@ impl Control {
     pub fn url_of(&self, host: &str) -> String {
         let config = self.config();
         let (scheme, usual) = if config.ingress_https { ("https", 443) } else { ("http", 80) };
-        if config.ingress_public_port == usual { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{}", config.ingress_public_port) }
+        if config.ingress_public_port == usual {
+            format!("{scheme}://{host}")
+        } else {
+            format!("{scheme}://{host}:{}", config.ingress_public_port)
+        }
     }
 }
 
@@ -234,7 +250,8 @@ impl Opened<'_> {
             return Ok(Secret::new(plain.clone()));
         }
         let bytes = row.sealed_value.clone().unwrap_or_default();
-        let opened = Sealed::from_bytes(bytes).and_then(|sealed| self.ring.open_text(&sealed, &super::place(self.organization, row.version_id)));
+        let opened =
+            Sealed::from_bytes(bytes).and_then(|sealed| self.ring.open_text(&sealed, &super::place(self.organization, row.version_id)));
         self.opened.borrow_mut().insert(label.to_owned(), row.version);
         opened.map_err(|error| LookupError(error.to_string()))
     }

@@ -64,7 +64,11 @@ impl Control {
             self.check_configuration(&mut write, actor.organization, Some(service.id), &service.configuration.0).await?;
             services::update(&mut write, &service, true).await.map_err(crate::named::stale)?;
         }
-        self.record(actor, "volume.created").resource("volume", row.id, Some(&row.name)).detail("service", service.id).append(&mut write).await?;
+        self.record(actor, "volume.created")
+            .resource("volume", row.id, Some(&row.name))
+            .detail("service", service.id)
+            .append(&mut write)
+            .await?;
         write.commit().await?;
         Ok(shown(row, &service))
     }
@@ -79,13 +83,18 @@ impl Control {
         let mut write = self.store().write().await?;
         let row = volumes::find(&mut write, actor.organization, id).await?.ok_or(ControlError::NotFound("volume"))?;
         let service = services::get_locked(&mut write, actor.organization, row.service_id).await?;
-        let mounts = |configuration: &domain::service::Configuration| configuration.mounts.iter().any(|mount| matches!(mount, Mount::Volume { volume, .. } if *volume == id));
+        let mounts = |configuration: &domain::service::Configuration| {
+            configuration.mounts.iter().any(|mount| matches!(mount, Mount::Volume { volume, .. } if *volume == id))
+        };
         let released = match service.current_release_id {
             Some(release) => store::releases::find(&mut write, actor.organization, release).await?,
             None => None,
         };
         if mounts(&service.configuration.0) || released.is_some_and(|release| mounts(&release.configuration.0)) {
-            return Err(ControlError::refused(Code::Conflict, "The service mounts this volume. Take the mount away, deploy, then delete the volume."));
+            return Err(ControlError::refused(
+                Code::Conflict,
+                "The service mounts this volume. Take the mount away, deploy, then delete the volume.",
+            ));
         }
         volumes::mark_deleting(&mut write, actor.organization, id, self.clock().now()).await?;
         self.record(actor, "volume.deleted").resource("volume", id, Some(&row.name)).append(&mut write).await?;

@@ -45,9 +45,17 @@ pub async fn fill(store: &Store, keys: &Keys, clock: &FixedClock) {
     instance::set_key_check(&mut write, check.as_bytes(), now).await.unwrap();
     for tenant in TENANTS {
         let slug = format!("org-{}", tenant.as_u128());
-        let text = "INSERT INTO organizations (id, slug, name, settings, version, created_at, updated_at) VALUES ($1, $2, $2, $3, 1, $4, $4)";
+        let text =
+            "INSERT INTO organizations (id, slug, name, settings, version, created_at, updated_at) VALUES ($1, $2, $2, $3, 1, $4, $4)";
         execute!(&mut write, text, tenant, &slug, json!({}), now).await.unwrap();
-        audit::append(&mut write, clock, &SystemEntropy, Record::new(Chain::Organization(domain::id::Id::from_uuid(tenant)), Actor::system("test"), "test.made")).await.unwrap();
+        audit::append(
+            &mut write,
+            clock,
+            &SystemEntropy,
+            Record::new(Chain::Organization(domain::id::Id::from_uuid(tenant)), Actor::system("test"), "test.made"),
+        )
+        .await
+        .unwrap();
     }
     audit::append(&mut write, clock, &SystemEntropy, Record::new(Chain::Instance, Actor::system("test"), "test.made")).await.unwrap();
     write.commit().await.unwrap();

@@ -33,7 +33,13 @@ async fn made(store: &Store, with_key: bool) -> Made {
     let files = key_files(&data);
     let ring = files.read().unwrap();
     fill(store, &keys(ring.clone(), &clock), &clock).await;
-    for (name, text) in [("uploads/a", "archive"), ("outbox/1.eml", "mail"), ("agent/services/s.json", "{}"), ("ingress/routes/r.json", "{}"), ("ingress/ingress.log", "no")] {
+    for (name, text) in [
+        ("uploads/a", "archive"),
+        ("outbox/1.eml", "mail"),
+        ("agent/services/s.json", "{}"),
+        ("ingress/routes/r.json", "{}"),
+        ("ingress/ingress.log", "no"),
+    ] {
         fs::create_dir_all(data.join(name).parent().unwrap()).unwrap();
         fs::write(data.join(name), text).unwrap();
     }
@@ -62,7 +68,9 @@ impl Machine {
         self.folder.path().join("data")
     }
     fn url(&self) -> String {
-        self.database.as_ref().map_or_else(|| format!("sqlite:{}", self.data().join("seaway.db").display()), |database| database.url().to_owned())
+        self.database
+            .as_ref()
+            .map_or_else(|| format!("sqlite:{}", self.data().join("seaway.db").display()), |database| database.url().to_owned())
     }
     fn target(&self) -> Target {
         match &self.database {
@@ -70,7 +78,15 @@ impl Machine {
             None => Target::Sqlite { path: self.data().join("seaway.db") },
         }
     }
-    async fn restore(&self, from: &Path, clock: &FixedClock, keys: Vec<MasterKey>, passphrase: Option<&str>, replace: bool, cut: &Cut) -> Result<control::recovery::RestoreReport, RecoveryError> {
+    async fn restore(
+        &self,
+        from: &Path,
+        clock: &FixedClock,
+        keys: Vec<MasterKey>,
+        passphrase: Option<&str>,
+        replace: bool,
+        cut: &Cut,
+    ) -> Result<control::recovery::RestoreReport, RecoveryError> {
         let passphrase = passphrase.map(|text| Secret::new(text.to_owned()));
         let data = self.data();
         let options = RestoreOptions {
@@ -183,7 +199,16 @@ async fn an_archive_that_was_changed_cut_or_made_by_a_newer_version_is_refused()
             change(&mut entries.iter_mut().find(|entry| entry.0 == name).unwrap().1);
             entries
         };
-        cases.push(("manifest", changed("manifest.json", &|bytes| *bytes = String::from_utf8(bytes.clone()).unwrap().replacen("\"rows\": 1,", "\"rows\": 2,", 1).replacen("\"rows\": 1\n", "\"rows\": 2\n", 1).into_bytes())));
+        cases.push((
+            "manifest",
+            changed("manifest.json", &|bytes| {
+                *bytes = String::from_utf8(bytes.clone())
+                    .unwrap()
+                    .replacen("\"rows\": 1,", "\"rows\": 2,", 1)
+                    .replacen("\"rows\": 1\n", "\"rows\": 2\n", 1)
+                    .into_bytes()
+            }),
+        ));
         cases.push(("mac", changed("manifest.mac", &|bytes| bytes[0] = if bytes[0] == b'0' { b'1' } else { b'0' })));
         cases.push(("row", changed("database/users.jsonl", &|bytes| bytes.extend_from_slice(b"\n"))));
         cases.push(("upload", changed("data/uploads/a", &|bytes| bytes[0] ^= 1)));

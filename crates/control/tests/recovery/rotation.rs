@@ -56,7 +56,10 @@ async fn a_master_rotation_that_ends_anywhere_is_finished_by_the_next_run() {
             let second = keys(files.read().unwrap(), &clock);
             let done = rotation(store, &second, &clock, &NoCuts).rotate_master(&files).await.unwrap();
             let ring = files.read().unwrap();
-            assert!(!files.is_rotating() && done.new == ring.current().id().to_string() && done.old == last.to_string(), "{moment:?}: one new key");
+            assert!(
+                !files.is_rotating() && done.new == ring.current().id().to_string() && done.old == last.to_string(),
+                "{moment:?}: one new key"
+            );
             last = ring.current().id();
             assert!(data_keys::list_under_other_master(&mut store.read().await.unwrap(), &last.to_string(), 1).await.unwrap().is_empty());
             check(store, &ring).await;
@@ -113,7 +116,11 @@ async fn a_data_key_rotation_that_ends_anywhere_is_finished_by_the_next_run() {
             let cut = CutAt(*moment, AtomicUsize::new(1));
             let first = keys(files.read().unwrap(), &clock);
             rotation(store, &first, &clock, &cut).rotate_data_key(tenant).await.unwrap_err();
-            assert_eq!(open_all(store, &keys(files.read().unwrap(), &clock)).await.0, sealed_count() + u64::try_from(place).unwrap(), "{moment:?}");
+            assert_eq!(
+                open_all(store, &keys(files.read().unwrap(), &clock)).await.0,
+                sealed_count() + u64::try_from(place).unwrap(),
+                "{moment:?}"
+            );
             // The process that serves goes on writing in the middle of it.
             add_variable(store, &serving, tenant, 1_000 + u128::try_from(place).unwrap(), &clock).await;
             let second = keys(files.read().unwrap(), &clock);
@@ -154,7 +161,9 @@ async fn old_versions_are_destroyed_only_when_nothing_names_them() {
         assert_eq!(rotate.destroy_retired().await.unwrap(), 0, "not before its time");
         add_variable(store, &serving, tenant, 2_000, &clock).await;
         let mut write = store.write().await.unwrap();
-        execute!(&mut write, "UPDATE variable_versions SET sealed_value = $2 WHERE id = $1", id(tenant, 2_000), sealed_before.as_bytes()).await.unwrap();
+        execute!(&mut write, "UPDATE variable_versions SET sealed_value = $2 WHERE id = $1", id(tenant, 2_000), sealed_before.as_bytes())
+            .await
+            .unwrap();
         write.commit_without_audit("test").await.unwrap();
 
         clock.advance(TimeDelta::from_std(RETIRED_KEPT).unwrap());
@@ -211,7 +220,13 @@ async fn a_value_that_does_not_open_keeps_its_key_and_is_counted() {
         let serving = keys(files.read().unwrap(), &clock);
         fill(store, &serving, &clock).await;
         let mut write = store.write().await.unwrap();
-        let row = store::sealed::by_data_keys().find(|column| column.table == "credentials").unwrap().sample(&mut write, TENANTS[1]).await.unwrap().unwrap();
+        let row = store::sealed::by_data_keys()
+            .find(|column| column.table == "credentials")
+            .unwrap()
+            .sample(&mut write, TENANTS[1])
+            .await
+            .unwrap()
+            .unwrap();
         let mut damaged = row.sealed.clone();
         *damaged.last_mut().unwrap() ^= 1;
         execute!(&mut write, "UPDATE credentials SET sealed_value = $2 WHERE id = $1", row.id, damaged).await.unwrap();

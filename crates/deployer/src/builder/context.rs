@@ -71,7 +71,10 @@ fn write(context: &Context, out: &mut Chunks) -> io::Result<()> {
         let mut entries = std::fs::read_dir(context.folder.join(&folder))?.collect::<io::Result<Vec<_>>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
-            let name = entry.file_name().into_string().map_err(|name| io::Error::other(format!("the file name {} is not UTF-8", name.display())))?;
+            let name = entry
+                .file_name()
+                .into_string()
+                .map_err(|name| io::Error::other(format!("the file name {} is not UTF-8", name.display())))?;
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             let metadata = entry.metadata()?;
             let left_out = context.ignore.leaves_out(&path);

@@ -218,7 +218,12 @@ fn flag_end(text: &str) -> usize {
 /// What names the cache: its id, else its target.
 fn cache_name(flag: &str) -> String {
     let fields = || flag.split_once('=').map_or("", |(_, fields)| fields).split(',');
-    let named = |name: &str| fields().filter_map(|field| field.trim_matches('"').split_once('=')).rfind(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    let named = |name: &str| {
+        fields()
+            .filter_map(|field| field.trim_matches('"').split_once('='))
+            .rfind(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+    };
     named("id").or_else(|| named("target")).or_else(|| named("dst")).or_else(|| named("destination")).unwrap_or_default()
 }
 
@@ -228,7 +233,14 @@ mod tests {
 
     #[test]
     fn frontends_are_found_however_written() {
-        for text in ["# syntax=x/y:1\nFROM a", "#syntax = x/y:1\nFROM a", "# escape=\\\n# SYNTAX=x/y:1\nFROM a", "#!/usr/bin/env x\n# syntax=x/y:1", "// syntax=x/y:1\nFROM", "{\"syntax\":\"x/y:1\"}"] {
+        for text in [
+            "# syntax=x/y:1\nFROM a",
+            "#syntax = x/y:1\nFROM a",
+            "# escape=\\\n# SYNTAX=x/y:1\nFROM a",
+            "#!/usr/bin/env x\n# syntax=x/y:1",
+            "// syntax=x/y:1\nFROM",
+            "{\"syntax\":\"x/y:1\"}",
+        ] {
             assert_eq!(frontend(text).as_deref(), Some("x/y:1"), "{text}");
             assert!(check_frontend(text, &[]).is_err());
             assert!(check_frontend(text, &["x/y:1".into()]).is_ok());

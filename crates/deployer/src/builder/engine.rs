@@ -73,7 +73,13 @@ impl EngineSocket {
     ///
     /// # Errors
     /// [`EngineError`]; an answer that is not a success carries the engine's own text.
-    pub async fn send(&self, method: Method, target: &str, headers: &[(&str, &str)], body: Body) -> Result<(Response<Incoming>, Connection), EngineError> {
+    pub async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Result<(Response<Incoming>, Connection), EngineError> {
         let (mut sender, connection) = self.connect().await?;
         let mut request = Request::builder().method(method).uri(target).header("host", "docker");
         for (name, value) in headers {
@@ -85,7 +91,11 @@ impl EngineSocket {
         if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok((answer, connection));
         }
-        let bytes = http_body_util::Limited::new(answer.into_body(), ERROR_BYTES_MAX).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let bytes = http_body_util::Limited::new(answer.into_body(), ERROR_BYTES_MAX)
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let message = serde_json::from_slice::<serde_json::Value>(&bytes)
             .ok()

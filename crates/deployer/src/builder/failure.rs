@@ -47,24 +47,73 @@ pub fn said(message: &str, code: Option<i64>, limits: &BuildLimits) -> Failure {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     let code = code.or_else(|| exit_code(&text));
     let failure = if has(&["no space left on device", "disk quota exceeded"]) {
-        Failure::new(Cause::DiskFull, Step::Build, "The server's disk is full, so the build was stopped.", "Free space on the server (old images, build cache, logs), then deploy again.")
+        Failure::new(
+            Cause::DiskFull,
+            Step::Build,
+            "The server's disk is full, so the build was stopped.",
+            "Free space on the server (old images, build cache, logs), then deploy again.",
+        )
     } else if code == Some(KILLED) || has(&["cannot allocate memory", "out of memory"]) {
         Failure::new(
             Cause::OutOfMemory,
             Step::Build,
-            format!("A step of the build was killed; most likely it needed more than the {} MiB that a build of this service may use. {}", limits.memory_bytes / MEBIBYTE, shortened(message)),
+            format!(
+                "A step of the build was killed; most likely it needed more than the {} MiB that a build of this service may use. {}",
+                limits.memory_bytes / MEBIBYTE,
+                shortened(message)
+            ),
             "Raise the build's memory limit or let the step use less (fewer parallel jobs).",
         )
-    } else if has(&["parse error", "unknown instruction", "dockerfile cannot be empty", "no build stage in current context", "file with no instructions", "syntax error", "unknown flag", "requires at least", "requires exactly", "invalid reference format", "unexpected end of statement"]) {
-        build(format!("The Dockerfile is not valid: {}", shortened(message)), "Correct the named line of the Dockerfile, push, and deploy again.")
+    } else if has(&[
+        "parse error",
+        "unknown instruction",
+        "dockerfile cannot be empty",
+        "no build stage in current context",
+        "file with no instructions",
+        "syntax error",
+        "unknown flag",
+        "requires at least",
+        "requires exactly",
+        "invalid reference format",
+        "unexpected end of statement",
+    ]) {
+        build(
+            format!("The Dockerfile is not valid: {}", shortened(message)),
+            "Correct the named line of the Dockerfile, push, and deploy again.",
+        )
     } else if has(&["target stage", "failed to reach build target", "could not be found"]) {
-        build(format!("The Dockerfile has no such stage: {}", shortened(message)), "Set the service's target to the name of a stage of the Dockerfile.")
-    } else if has(&["failed to load metadata", "pull access denied", "manifest unknown", "repository does not exist", "failed to resolve source metadata", "manifest for", "error getting credentials", "failed to do request", "no such host"]) && !has(&["process \"", "executor failed running"]) {
-        Failure::new(Cause::Image, Step::Build, format!("A base image of the Dockerfile cannot be pulled: {}", shortened(message)), "Check the name and tag after FROM; for a private image add a registry credential.")
+        build(
+            format!("The Dockerfile has no such stage: {}", shortened(message)),
+            "Set the service's target to the name of a stage of the Dockerfile.",
+        )
+    } else if has(&[
+        "failed to load metadata",
+        "pull access denied",
+        "manifest unknown",
+        "repository does not exist",
+        "failed to resolve source metadata",
+        "manifest for",
+        "error getting credentials",
+        "failed to do request",
+        "no such host",
+    ]) && !has(&["process \"", "executor failed running"])
+    {
+        Failure::new(
+            Cause::Image,
+            Step::Build,
+            format!("A base image of the Dockerfile cannot be pulled: {}", shortened(message)),
+            "Check the name and tag after FROM; for a private image add a registry credential.",
+        )
     } else if let Some(code) = code {
-        build(format!("A step of the Dockerfile failed with exit code {code}: {}", shortened(message)), "Read the last lines of the build log, mend the step, and deploy again.")
+        build(
+            format!("A step of the Dockerfile failed with exit code {code}: {}", shortened(message)),
+            "Read the last lines of the build log, mend the step, and deploy again.",
+        )
     } else {
-        build(format!("The image could not be built: {}", shortened(message)), "Read the last lines of the build log, mend the Dockerfile, and deploy again.")
+        build(
+            format!("The image could not be built: {}", shortened(message)),
+            "Read the last lines of the build log, mend the Dockerfile, and deploy again.",
+        )
     };
     match code {
         Some(code) => failure.with_exit_code(code),

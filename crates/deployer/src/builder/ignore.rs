@@ -120,8 +120,21 @@ mod tests {
 
     #[test]
     fn the_documented_examples_hold() {
-        let ignore = Ignore::parse("# comment\n*/temp*\n*/*/deep*\ntemp?\n*.md\n!README*.md\n**/*.go\n/rooted\nnode_modules/\n[ab].txt\n!x/keep.go");
-        for path in ["sub/temporary.txt", "a/b/deeper", "tempa", "CHANGES.md", "x/y/z.go", "main.go", "rooted", "rooted/x", "node_modules/a/b", "a.txt", "a/temp/inside"] {
+        let ignore =
+            Ignore::parse("# comment\n*/temp*\n*/*/deep*\ntemp?\n*.md\n!README*.md\n**/*.go\n/rooted\nnode_modules/\n[ab].txt\n!x/keep.go");
+        for path in [
+            "sub/temporary.txt",
+            "a/b/deeper",
+            "tempa",
+            "CHANGES.md",
+            "x/y/z.go",
+            "main.go",
+            "rooted",
+            "rooted/x",
+            "node_modules/a/b",
+            "a.txt",
+            "a/temp/inside",
+        ] {
             assert!(ignore.leaves_out(path), "{path}");
         }
         for path in ["temp", "README.md", "README-secret.md", "sub/rooted", "c.txt", "src/main.rs", "x/keep.go", "sub/CHANGES.md"] {

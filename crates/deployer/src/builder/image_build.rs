@@ -59,9 +59,17 @@ pub fn inside(root: &Path, path: &str, what: &str) -> Result<(PathBuf, FileType)
     resolve_beneath(root, Path::new(relative)).map_err(|error| {
         let leaves = error.raw_os_error() == Some(rustix::io::Errno::XDEV.raw_os_error());
         if leaves {
-            return Failure::new(Cause::Source, Step::Build, format!("The {what} “{path}” leads out of the source."), "Use a path inside the source, without links that leave it.");
+            return Failure::new(
+                Cause::Source,
+                Step::Build,
+                format!("The {what} “{path}” leads out of the source."),
+                "Use a path inside the source, without links that leave it.",
+            );
         }
-        failure::build(format!("The {what} “{path}” does not exist in the source. {}", listing(root)), format!("Set the right {what} in the service's build settings, or add it to the source."))
+        failure::build(
+            format!("The {what} “{path}” does not exist in the source. {}", listing(root)),
+            format!("Set the right {what} in the service's build settings, or add it to the source."),
+        )
     })
 }
 
@@ -89,26 +97,42 @@ impl ImageBuild<'_> {
     pub async fn run(self) -> Result<String, Failure> {
         let (context_folder, kind) = inside(self.root, self.context, "build context")?;
         if kind != FileType::Directory {
-            return Err(failure::build(format!("The build context “{}” is not a folder.", self.context), "Set the context to a folder of the source."));
+            return Err(failure::build(
+                format!("The build context “{}” is not a folder.", self.context),
+                "Set the context to a folder of the source.",
+            ));
         }
         let (dockerfile, kind) = inside(self.root, self.dockerfile, "Dockerfile")?;
         if kind != FileType::RegularFile {
-            return Err(failure::build(format!("The Dockerfile “{}” is not a file. {}", self.dockerfile, listing(self.root)), "Set the path of the Dockerfile in the service's build settings."));
+            return Err(failure::build(
+                format!("The Dockerfile “{}” is not a file. {}", self.dockerfile, listing(self.root)),
+                "Set the path of the Dockerfile in the service's build settings.",
+            ));
         }
         let text = read_text(&dockerfile)?;
         if text.trim().is_empty() {
-            return Err(failure::build(format!("The Dockerfile “{}” is empty.", self.dockerfile), "Write the Dockerfile, push, and deploy again."));
+            return Err(failure::build(
+                format!("The Dockerfile “{}” is empty.", self.dockerfile),
+                "Write the Dockerfile, push, and deploy again.",
+            ));
         }
         check_frontend(&text, self.frontends)?;
         if let Some(name) = self.arguments.keys().find(|name| name.eq_ignore_ascii_case("BUILDKIT_SYNTAX") || name.as_str() == SCOPE) {
-            return Err(failure::build(format!("The build argument {name} is not allowed."), "Remove it from the service's build arguments."));
+            return Err(failure::build(
+                format!("The build argument {name} is not allowed."),
+                "Remove it from the service's build arguments.",
+            ));
         }
         if !self.buildkit && !self.secrets.is_empty() {
-            return Err(failure::build("Build secrets need BuildKit, which this server's engine does not have.", "Update the engine of the server, or remove the build secrets."));
+            return Err(failure::build(
+                "Build secrets need BuildKit, which this server's engine does not have.",
+                "Update the engine of the server, or remove the build secrets.",
+            ));
         }
         let key = scope(self.tenant);
         let scoped = scoped(&text, &key);
-        let name = dockerfile.strip_prefix(&context_folder).ok().and_then(Path::to_str).map_or_else(|| OUTSIDE_NAME.to_owned(), str::to_owned);
+        let name =
+            dockerfile.strip_prefix(&context_folder).ok().and_then(Path::to_str).map_or_else(|| OUTSIDE_NAME.to_owned(), str::to_owned);
         let ignore = Ignore::parse(&ignore_text(&context_folder, &dockerfile)?);
         let mut arguments = self.arguments.clone();
         arguments.insert(SCOPE.to_owned(), key.clone());
@@ -121,7 +145,9 @@ impl ImageBuild<'_> {
         let target = self.target_text(&name, &arguments);
         let _limits = (self.buildkit).then(|| limits::enforce(self.limits, &key));
         if self.buildkit && !limits::possible() {
-            self.lines.say("Note: memory and CPU limits of builds are not in force on this server, because its control groups cannot be reached.").await;
+            self.lines
+                .say("Note: memory and CPU limits of builds are not in force on this server, because its control groups cannot be reached.")
+                .await;
         }
         let mut tail = VecDeque::new();
         let build = self.send(&target, body, &mut tail);
@@ -183,7 +209,8 @@ impl ImageBuild<'_> {
         };
         let mut guard = CancelGuard { engine: self.buildkit.then(|| self.engine.clone()), id: self.build_id.to_owned() };
         let body = streamed(ReceiverStream::new(stream(context)));
-        let (answer, _connection) = self.engine.send(Method::POST, target, &[("content-type", "application/x-tar")], body).await.map_err(explain)?;
+        let (answer, _connection) =
+            self.engine.send(Method::POST, target, &[("content-type", "application/x-tar")], body).await.map_err(explain)?;
         let mut body = answer.into_body();
         let mut progress = Progress::default();
         while let Some(frame) = body.frame().await {
@@ -233,12 +260,15 @@ impl Drop for CancelGuard {
 
 fn read_text(path: &Path) -> Result<String, Failure> {
     let too_large = || failure::build("The Dockerfile is larger than 1 MiB.", "Make it smaller.");
-    let unreadable = |error: std::io::Error| Failure::new(Cause::Internal, Step::Build, format!("The Dockerfile cannot be read: {error}."), "Deploy again.");
+    let unreadable = |error: std::io::Error| {
+        Failure::new(Cause::Internal, Step::Build, format!("The Dockerfile cannot be read: {error}."), "Deploy again.")
+    };
     if std::fs::metadata(path).map_err(unreadable)?.len() > DOCKERFILE_BYTES_MAX {
         return Err(too_large());
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|_invalid| failure::build("The Dockerfile is not a UTF-8 text.", "Save it as UTF-8, push, and deploy again."))
+    String::from_utf8(bytes)
+        .map_err(|_invalid| failure::build("The Dockerfile is not a UTF-8 text.", "Save it as UTF-8, push, and deploy again."))
 }
 
 /// `<Dockerfile>.dockerignore` wins over `.dockerignore`.

@@ -31,7 +31,9 @@ impl Drop for Enforcement {
 
 /// Whether the control groups can be reached from here.
 pub fn possible() -> bool {
-    Path::new("/sys/fs/cgroup/memory/docker").is_dir() || Path::new("/sys/fs/cgroup/memory").is_dir() || Path::new("/sys/fs/cgroup/cgroup.controllers").is_file()
+    Path::new("/sys/fs/cgroup/memory/docker").is_dir()
+        || Path::new("/sys/fs/cgroup/memory").is_dir()
+        || Path::new("/sys/fs/cgroup/cgroup.controllers").is_file()
 }
 
 pub fn enforce(limits: &BuildLimits, scope: &str) -> Enforcement {

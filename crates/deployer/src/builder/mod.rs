@@ -100,7 +100,13 @@ impl Workshop {
     ///
     /// # Errors
     /// [`Failure`]; sources and credentials are gone, and no image of the operation is left.
-    pub async fn build(&self, order: BuildOrder, journal: &dyn Journal, sink: &dyn LineSink, cancel: CancellationToken) -> Result<Built, Failure> {
+    pub async fn build(
+        &self,
+        order: BuildOrder,
+        journal: &dyn Journal,
+        sink: &dyn LineSink,
+        cancel: CancellationToken,
+    ) -> Result<Built, Failure> {
         let credential = match &order.source {
             FetchSource::Git { credential: Some(GitCredential::Token { token, .. }), .. } => Some(token.clone()),
             FetchSource::Git { credential: Some(GitCredential::DeployKey { private_key, .. }), .. } => Some(private_key.clone()),
@@ -124,7 +130,9 @@ impl Workshop {
             ..failure
         };
         if let FetchSource::Image { reference, credential } = &order.source {
-            let image = source::image::fetch(&self.docker, &self.settings.egress, reference, credential.as_ref(), &lines("fetch"), &cancel).await.map_err(masked)?;
+            let image = source::image::fetch(&self.docker, &self.settings.egress, reference, credential.as_ref(), &lines("fetch"), &cancel)
+                .await
+                .map_err(masked)?;
             let built = pulled(&image)?;
             journal.after(Step::Fetch, Some(built.revision.clone())).await?;
             journal.before(Step::Build).await?;
@@ -167,7 +175,14 @@ impl Workshop {
         }
     }
 
-    async fn image(&self, order: &BuildOrder, fetched: &Fetched, tag: &str, lines: Lines<'_>, cancel: &CancellationToken) -> Result<Built, Failure> {
+    async fn image(
+        &self,
+        order: &BuildOrder,
+        fetched: &Fetched,
+        tag: &str,
+        lines: Lines<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Built, Failure> {
         let tree = fetched.path();
         let root = match order.root.as_deref() {
             None | Some("" | "." | "/") => tree,
@@ -181,9 +196,19 @@ impl Workshop {
             Builder::Dockerfile { path, context, target, arguments, secrets } => {
                 let missing = secrets.iter().find(|name| !order.secrets.contains_key(*name));
                 if let Some(name) = missing {
-                    return Err(Failure::new(Cause::Configuration, Step::Build, format!("The build secret {name} has no value."), "Set the variable, or remove it from the build secrets."));
+                    return Err(Failure::new(
+                        Cause::Configuration,
+                        Step::Build,
+                        format!("The build secret {name} has no value."),
+                        "Set the variable, or remove it from the build secrets.",
+                    ));
                 }
-                let secrets = order.secrets.iter().filter(|(name, _)| secrets.contains(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+                let secrets = order
+                    .secrets
+                    .iter()
+                    .filter(|(name, _)| secrets.contains(name))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
                 let buildkit = self.has_buildkit().await?;
                 lines.say(if buildkit { "Building with BuildKit" } else { "Building with the classic builder" }).await;
                 ImageBuild {
@@ -210,12 +235,28 @@ impl Workshop {
             }
             Builder::Static { folder, single_page } => {
                 let server = self.fileserver();
-                SiteBuild { engine: &self.engine, server: server.as_deref(), root: &root, folder, single_page: *single_page, labels: &labels, tag, limits: &order.limits, lines, cancel }
-                    .run()
-                    .await?;
+                SiteBuild {
+                    engine: &self.engine,
+                    server: server.as_deref(),
+                    root: &root,
+                    folder,
+                    single_page: *single_page,
+                    labels: &labels,
+                    tag,
+                    limits: &order.limits,
+                    lines,
+                    cancel,
+                }
+                .run()
+                .await?;
             }
             Builder::None => {
-                return Err(Failure::new(Cause::Configuration, Step::Build, "The service has files as its source but no builder.", "Choose the builder “Dockerfile” or “static site”."));
+                return Err(Failure::new(
+                    Cause::Configuration,
+                    Step::Build,
+                    "The service has files as its source but no builder.",
+                    "Choose the builder “Dockerfile” or “static site”.",
+                ));
             }
         }
         self.existing(tag, order).await.ok_or_else(|| failure::engine_gone("the image it built is not there"))
@@ -256,7 +297,10 @@ impl Workshop {
         ]);
         for (name, value) in [(LABEL_SUBJECT, &revision.subject), (LABEL_AUTHOR, &revision.author)] {
             if let Some(value) = value {
-                labels.insert(name.to_owned(), value.chars().filter(|character| !character.is_control()).take(LABEL_CHARACTERS_MAX).collect());
+                labels.insert(
+                    name.to_owned(),
+                    value.chars().filter(|character| !character.is_control()).take(LABEL_CHARACTERS_MAX).collect(),
+                );
             }
         }
         labels
@@ -283,10 +327,14 @@ impl Workshop {
     }
 }
 
-
 fn pulled(image: &ImageInspect) -> Result<Built, Failure> {
     let id = image.id.clone().ok_or_else(|| internal("the engine names no id for the image"))?;
-    let digest = image.repo_digests.as_ref().and_then(|digests| digests.first()).and_then(|digest| digest.split_once('@')).map(|(_, digest)| digest.to_owned());
+    let digest = image
+        .repo_digests
+        .as_ref()
+        .and_then(|digests| digests.first())
+        .and_then(|digest| digest.split_once('@'))
+        .map(|(_, digest)| digest.to_owned());
     Ok(Built {
         image: id.clone(),
         size_bytes: size(image),
@@ -316,5 +364,10 @@ fn exposed_ports(image: &ImageInspect) -> Vec<u16> {
 }
 
 fn internal(detail: &str) -> Failure {
-    Failure::new(Cause::Internal, Step::Fetch, format!("The build could not be prepared: {detail}."), "Deploy again; if it happens again, tell the operator.")
+    Failure::new(
+        Cause::Internal,
+        Step::Fetch,
+        format!("The build could not be prepared: {detail}."),
+        "Deploy again; if it happens again, tell the operator.",
+    )
 }

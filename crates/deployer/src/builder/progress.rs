@@ -97,7 +97,8 @@ impl Progress {
         }
         let Some(aux) = said.aux else { return };
         if said.id.as_deref() == Some("moby.buildkit.trace") {
-            let status = aux.as_str().and_then(|text| STANDARD.decode(text).ok()).and_then(|bytes| StatusResponse::decode(bytes.as_slice()).ok());
+            let status =
+                aux.as_str().and_then(|text| STANDARD.decode(text).ok()).and_then(|bytes| StatusResponse::decode(bytes.as_slice()).ok());
             if let Some(status) = status {
                 self.status(status, lines);
             }

@@ -91,9 +91,7 @@ impl Session {
         let service = TowerToHyperService::new(routes.prepare());
         let task = tokio::spawn(async move {
             // The engine closes the session at the build's end.
-            let _closed = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .serve_connection(upgraded, service)
-                .await;
+            let _closed = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(upgraded, service).await;
         });
         Ok(Self { task, _connection: connection })
     }

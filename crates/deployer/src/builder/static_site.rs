@@ -47,9 +47,19 @@ impl SiteBuild<'_> {
     pub async fn run(self) -> Result<String, Failure> {
         let (folder, kind) = inside(self.root, self.folder, "publish folder")?;
         if kind != FileType::Directory {
-            return Err(failure::build(format!("The publish folder “{}” is not a folder.", self.folder), "Set it to the folder with the site's files."));
+            return Err(failure::build(
+                format!("The publish folder “{}” is not a folder.", self.folder),
+                "Set it to the folder with the site's files.",
+            ));
         }
-        let missing = || Failure::new(Cause::Internal, Step::Build, "The program that serves static sites is not installed beside Seaway.", "The operator must install `seaway-fileserver` beside the `seaway` program.");
+        let missing = || {
+            Failure::new(
+                Cause::Internal,
+                Step::Build,
+                "The program that serves static sites is not installed beside Seaway.",
+                "The operator must install `seaway-fileserver` beside the `seaway` program.",
+            )
+        };
         let server = self.server.ok_or_else(missing)?;
         let program = tokio::fs::read(server).await.map_err(|_unreadable| missing())?;
         if !folder.join("index.html").is_file() {

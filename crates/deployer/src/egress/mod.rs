@@ -155,7 +155,12 @@ impl EgressPolicy {
             .map_err(|_elapsed| unresolved(std::io::ErrorKind::TimedOut.into()))?
             .map_err(unresolved)?;
         let mut seen = Vec::new();
-        addresses.retain(|address| !seen.contains(address) && { seen.push(*address); true });
+        addresses.retain(|address| {
+            !seen.contains(address) && {
+                seen.push(*address);
+                true
+            }
+        });
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX {
             return Err(unresolved(std::io::ErrorKind::NotFound.into()));
         }
@@ -279,7 +284,10 @@ mod tests {
         assert!(matches!(policy.client(&url, CONNECT_TIMEOUT).await.unwrap_err(), EgressError::Refused { .. }));
         // Number forms of an address are the same address.
         for text in ["http://0x7f000001/", "http://2130706433/", "http://017700000001/", "http://127.1/"] {
-            assert!(matches!(policy.client(&text.parse().unwrap(), CONNECT_TIMEOUT).await.unwrap_err(), EgressError::Refused { .. }), "{text}");
+            assert!(
+                matches!(policy.client(&text.parse().unwrap(), CONNECT_TIMEOUT).await.unwrap_err(), EgressError::Refused { .. }),
+                "{text}"
+            );
         }
         policy.plain_http = false;
         assert!(matches!(policy.client(&url, CONNECT_TIMEOUT).await.unwrap_err(), EgressError::InvalidUrl { .. }));

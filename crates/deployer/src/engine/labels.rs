@@ -130,10 +130,7 @@ impl RunLabels {
 
 /// Labels of an environment's network.
 pub fn network(instance: &str, environment: EnvironmentId) -> HashMap<String, String> {
-    HashMap::from([
-        (INSTANCE.to_owned(), instance.to_owned()),
-        (ENVIRONMENT.to_owned(), environment.to_string()),
-    ])
+    HashMap::from([(INSTANCE.to_owned(), instance.to_owned()), (ENVIRONMENT.to_owned(), environment.to_string())])
 }
 
 /// Labels of a volume.

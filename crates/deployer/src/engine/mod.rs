@@ -12,16 +12,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use bollard::Docker;
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, ImageInspect, ImageSummary,
-    Network, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum, Volume, VolumeCreateRequest,
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, ImageInspect, ImageSummary, Network,
+    NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum, Volume, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use bollard::Docker;
 use chrono::{DateTime, Utc};
 use domain::deployment::{Failure, Step};
 use domain::id::{DeploymentId, ServiceId};
@@ -230,10 +230,7 @@ impl Engine {
         wanted.extend_from_slice(more);
         let filters = HashMap::from([("label".to_owned(), wanted)]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let listed = docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| failure(Step::Create, "list the containers", &error))?;
+        let listed = docker.list_containers(Some(options)).await.map_err(|error| failure(Step::Create, "list the containers", &error))?;
         Ok(listed.into_iter().map(found).collect())
     }
 
@@ -321,10 +318,7 @@ impl Engine {
     pub async fn list_all_image_ids_in_use(&self) -> Result<std::collections::BTreeSet<String>, Failure> {
         let docker = self.connected(Step::Record).await?;
         let options = ListContainersOptionsBuilder::new().all(true).build();
-        let listed = docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| failure(Step::Record, "list the containers", &error))?;
+        let listed = docker.list_containers(Some(options)).await.map_err(|error| failure(Step::Record, "list the containers", &error))?;
         Ok(listed.into_iter().filter_map(|container| container.image_id).collect())
     }
 
@@ -345,10 +339,7 @@ impl Engine {
             let label = vec![format!("{}={}", labels::INSTANCE, self.instance)];
             options = options.filters(&HashMap::from([("label".to_owned(), label)]));
         }
-        docker
-            .list_networks(Some(options.build()))
-            .await
-            .map_err(|error| failure(Step::Create, "list the networks", &error))
+        docker.list_networks(Some(options.build())).await.map_err(|error| failure(Step::Create, "list the networks", &error))
     }
 
     pub async fn create_network(&self, request: NetworkCreateRequest) -> Result<(), bollard::errors::Error> {
@@ -373,19 +364,14 @@ impl Engine {
             labels: Some(labels),
             ..Default::default()
         };
-        docker
-            .create_volume(request)
-            .await
-            .map(drop)
-            .map_err(|error| failure(Step::Create, &format!("create the volume {name}"), &error))
+        docker.create_volume(request).await.map(drop).map_err(|error| failure(Step::Create, &format!("create the volume {name}"), &error))
     }
 
     pub async fn list_volumes(&self) -> Result<Vec<Volume>, Failure> {
         let docker = self.connected(Step::Record).await?;
         let filters = HashMap::from([("label".to_owned(), vec![format!("{}={}", labels::INSTANCE, self.instance)])]);
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
-        let listed =
-            docker.list_volumes(Some(options)).await.map_err(|error| failure(Step::Record, "list the volumes", &error))?;
+        let listed = docker.list_volumes(Some(options)).await.map_err(|error| failure(Step::Record, "list the volumes", &error))?;
         Ok(listed.volumes.unwrap_or_default())
     }
 
@@ -431,9 +417,10 @@ pub fn short(id: &str) -> String {
 }
 
 fn found(summary: ContainerSummary) -> Found {
-    let address = summary.network_settings.and_then(|settings| settings.networks).and_then(|networks| {
-        networks.into_values().find_map(|network| network.ip_address.and_then(|text| text.parse().ok()))
-    });
+    let address = summary
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .and_then(|networks| networks.into_values().find_map(|network| network.ip_address.and_then(|text| text.parse().ok())));
     Found {
         id: summary.id.unwrap_or_default(),
         state: summary.state.unwrap_or(ContainerSummaryStateEnum::EMPTY),

@@ -94,14 +94,7 @@ impl Collector {
         }
     }
 
-    async fn read(
-        &self,
-        followed: &Followed,
-        short: &str,
-        last: &mut Option<DateTime<Utc>>,
-        budget: &mut Budget,
-        only_new: bool,
-    ) -> Ended {
+    async fn read(&self, followed: &Followed, short: &str, last: &mut Option<DateTime<Utc>>, budget: &mut Budget, only_new: bool) -> Ended {
         let Ok(docker) = self.engine.docker().await else { return Ended::Engine };
         let mut options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).timestamps(true);
         if only_new {

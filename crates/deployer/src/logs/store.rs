@@ -180,7 +180,9 @@ impl LogStore {
         };
         let limit = usize::try_from(query.limit).unwrap_or(PAGE_LINES_MAX).clamp(1, PAGE_LINES_MAX);
         let mut page = match query.tail {
-            Some(tail) if query.after.is_none() => tail_of(&segments, next, query, usize::try_from(tail).unwrap_or(limit).min(PAGE_LINES_MAX)),
+            Some(tail) if query.after.is_none() => {
+                tail_of(&segments, next, query, usize::try_from(tail).unwrap_or(limit).min(PAGE_LINES_MAX))
+            }
             _ => page_of(&segments, next, query, limit),
         };
         let at_end = page.next.unwrap_or(0) + 1 >= next;
@@ -364,8 +366,7 @@ fn tail_of(segments: &[Segment], next: u64, query: &LogQuery, count: usize) -> L
     let mut events = Vec::new();
     for segment in segments.iter().rev() {
         let bytes = fs::read(&segment.path).unwrap_or_default();
-        let found: Vec<Record> =
-            record::parse(&bytes).filter(|record| record.offset < next && matches(record, query)).collect();
+        let found: Vec<Record> = record::parse(&bytes).filter(|record| record.offset < next && matches(record, query)).collect();
         events.extend(found.into_iter().rev().map(Record::event));
         if events.len() >= count {
             break;

@@ -1,4 +1,3 @@
-
 use super::*;
 use chrono::TimeDelta;
 use domain::id::{DeploymentId, ServiceId};
@@ -125,7 +124,8 @@ fn purge_deletes_to_the_line_and_offsets_never_go_back() {
     world.say(23, 23);
     let events = world.store.read(&LogQuery::whole(world.stream)).unwrap().events;
     assert!(matches!(events.as_slice(), [LogEvent::Line(line)] if line.offset > 20), "{events:?}");
-    let bytes: Vec<u8> = fs::read_dir(world.store.folder_of(world.stream)).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    let bytes: Vec<u8> =
+        fs::read_dir(world.store.folder_of(world.stream)).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
     assert!(!String::from_utf8_lossy(&bytes).contains("line 21"), "purged lines must not stay on disk");
 }
 

@@ -70,7 +70,8 @@ pub fn chains(family: Family, settings: &RuleSettings) -> String {
     for network in metadata {
         add(format!("{CHAIN_FORWARD} -d {network} -j DROP"));
     }
-    let denied = settings.ranges_denied.iter().filter(|range| matches!((family, range), (Family::V4, IpNet::V4(_)) | (Family::V6, IpNet::V6(_))));
+    let denied =
+        settings.ranges_denied.iter().filter(|range| matches!((family, range), (Family::V4, IpNet::V4(_)) | (Family::V6, IpNet::V6(_))));
     for range in denied {
         add(format!("{CHAIN_FORWARD} -d {range} -j DROP"));
     }
@@ -107,7 +108,8 @@ mod tests {
         let text = chains(Family::V4, &RuleSettings::default());
         let position = |needle: &str| text.find(needle);
         assert!(position("SEAWAY-INPUT -m conntrack") < position("SEAWAY-INPUT -j DROP"));
-        for needle in ["-d 169.254.0.0/16 -j DROP", "-d 168.63.129.16/32 -j DROP", "-d 100.100.100.200/32 -j DROP", "--dport 25 -j REJECT"] {
+        for needle in ["-d 169.254.0.0/16 -j DROP", "-d 168.63.129.16/32 -j DROP", "-d 100.100.100.200/32 -j DROP", "--dport 25 -j REJECT"]
+        {
             assert!(position(needle).is_some(), "{needle} is missing in {text}");
         }
         assert!(text.ends_with("COMMIT\n"));

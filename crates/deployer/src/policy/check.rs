@@ -30,9 +30,8 @@ pub fn capabilities(asked: &[String]) -> Result<Vec<String>, Refused> {
 
 pub fn process(process: &DesiredProcess) -> Result<(), Refused> {
     let name = &process.name;
-    let plain = !name.is_empty()
-        && name.len() <= 30
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let plain =
+        !name.is_empty() && name.len() <= 30 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !plain {
         return Err(Refused::new("processes.name", format!("`{name}` is not up to 30 lower-case letters, digits and -")));
     }

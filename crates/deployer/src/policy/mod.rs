@@ -162,9 +162,7 @@ pub fn approve(wanted: &Wanted<'_>, role: Role) -> Result<Approved, Refused> {
         let own = format!("{}.{alias}", process.name);
         endpoint.aliases = Some(if process.name == domain::service::WEB { vec![alias.clone(), own] } else { vec![own] });
     }
-    body.networking_config = Some(NetworkingConfig {
-        endpoints_config: Some(HashMap::from([(wanted.network.to_owned(), endpoint)])),
-    });
+    body.networking_config = Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(wanted.network.to_owned(), endpoint)])) });
     host_config.network_mode = Some(wanted.network.to_owned());
     body.host_config = Some(host_config);
 

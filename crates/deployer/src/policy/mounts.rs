@@ -10,9 +10,8 @@ use super::{HostFacts, MOUNTS_MAX, Refused, TMPFS_BYTES_MAX};
 use crate::protocol::DesiredMount;
 
 /// Host paths never mounted, even where the operator's allow-list is wider: whoever has one of them has the host.
-const NEVER: [&str; 14] = [
-    "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var/lib/docker", "/var/run",
-];
+const NEVER: [&str; 14] =
+    ["/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var/lib/docker", "/var/run"];
 /// Targets inside the container that would break or open it.
 const TARGETS_NEVER: [&str; 4] = ["/dev", "/proc", "/sys", "/sbin/docker-init"];
 
@@ -84,10 +83,7 @@ fn bind(source: &Path, target: &str, read_only: bool) -> Mount {
         source: Some(source.to_string_lossy().into_owned()),
         target: Some(target.to_owned()),
         read_only: Some(read_only),
-        bind_options: Some(MountBindOptions {
-            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
-            ..Default::default()
-        }),
+        bind_options: Some(MountBindOptions { propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE), ..Default::default() }),
         ..Default::default()
     }
 }

@@ -1,4 +1,3 @@
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -236,10 +235,8 @@ fn volumes_and_files_are_mounted() {
         DesiredMount::Volume { volume, path: "/data".into(), read_only: false },
         DesiredMount::File { path: "/etc/app.conf".into(), content: Secret::new("k=v".into()) },
     ];
-    let sources = MountSources {
-        files: BTreeMap::from([("/etc/app.conf".to_owned(), PathBuf::from("/state/files/1"))]),
-        ..MountSources::default()
-    };
+    let sources =
+        MountSources { files: BTreeMap::from([("/etc/app.conf".to_owned(), PathBuf::from("/state/files/1"))]), ..MountSources::default() };
     let spec = with(&wanted, &process(), &host(), &sources).unwrap();
     let mounts = spec.body().host_config.as_ref().unwrap().mounts.as_ref().unwrap();
     assert_eq!(mounts[0].source, Some(volume_name(volume)));
@@ -287,12 +284,7 @@ fn an_image_cannot_forge_labels_and_users_labels_are_kept() {
 fn a_one_off_runs_its_command_as_given_and_has_no_alias() {
     let (clock, entropy) = (FixedClock::default(), SeededEntropy::new(3));
     let (wanted, process, host, sources) = (desired(), process(), host(), MountSources::default());
-    let labels = RunLabels {
-        run: RunId::new(&clock, &entropy),
-        service: wanted.service,
-        environment: wanted.environment,
-        deadline: 5,
-    };
+    let labels = RunLabels { run: RunId::new(&clock, &entropy), service: wanted.service, environment: wanted.environment, deadline: 5 };
     let wanted = Wanted { desired: &wanted, process: &process, host: &host, network: "sw-net", sources: &sources };
     let command = vec!["rake".to_owned(), "; id".to_owned()];
     let spec = approve(&wanted, Role::OneOff { labels, name: "sw-run".into(), command: command.clone() }).unwrap();

@@ -87,10 +87,7 @@ impl Runner {
     }
 
     pub fn recorded(&self) -> Vec<Recorded> {
-        self.records
-            .as_ref()
-            .map(|records| records.lock().unwrap_or_else(PoisonError::into_inner).clone())
-            .unwrap_or_default()
+        self.records.as_ref().map(|records| records.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     /// Runs to the end. A non-zero exit code is not an error here.
@@ -187,11 +184,7 @@ impl Runner {
 }
 
 /// Reads a stream to its end, keeps the first `limit` bytes.
-async fn collect(
-    stream: Option<impl AsyncRead + Unpin>,
-    limit: usize,
-    lines: Option<&Lines<'_>>,
-) -> io::Result<(Vec<u8>, bool)> {
+async fn collect(stream: Option<impl AsyncRead + Unpin>, limit: usize, lines: Option<&Lines<'_>>) -> io::Result<(Vec<u8>, bool)> {
     let Some(mut stream) = stream else { return Ok((Vec::new(), false)) };
     let mut kept = Vec::new();
     let mut truncated = false;
@@ -240,8 +233,7 @@ mod tests {
     async fn arguments_arrive_as_they_are_and_the_environment_is_empty() {
         let runner = Runner::recording();
         let hostile = "$(touch /tmp/canary);`id`\n&& x";
-        let finished =
-            runner.run(git(&["rev-parse", "--sq-quote", hostile]), &CancellationToken::new()).await.unwrap();
+        let finished = runner.run(git(&["rev-parse", "--sq-quote", hostile]), &CancellationToken::new()).await.unwrap();
         assert!(finished.success());
         assert!(finished.stdout_text().contains("$(touch /tmp/canary);`id`"));
         assert_eq!(runner.recorded()[0].arguments[2], hostile);
@@ -259,10 +251,8 @@ mod tests {
         let marker = tempfile::tempdir().unwrap();
         let pid_file = marker.path().join("pid");
         let alias = format!("alias.w=!sleep 300 & echo $! > {}; wait", pid_file.display());
-        let error = Runner::new()
-            .run(git(&["-c", &alias, "w"]).timeout(Duration::from_millis(500)), &CancellationToken::new())
-            .await
-            .unwrap_err();
+        let error =
+            Runner::new().run(git(&["-c", &alias, "w"]).timeout(Duration::from_millis(500)), &CancellationToken::new()).await.unwrap_err();
         assert!(matches!(error, RunError::TimedOut { .. }), "{error}");
         assert_gone(&std::fs::read_to_string(pid_file).unwrap()).await;
     }
@@ -313,10 +303,7 @@ mod tests {
         assert_eq!(finished.stdout.len(), 1000);
         let limit = FolderLimit { folder: folder.path().into(), size_bytes_max: 1_000_000, files_max: 10 };
         let error = Runner::new()
-            .run(
-                git(&["-c", "alias.y=!yes > big", "y"]).directory(folder.path()).folder_limit(limit),
-                &CancellationToken::new(),
-            )
+            .run(git(&["-c", "alias.y=!yes > big", "y"]).directory(folder.path()).folder_limit(limit), &CancellationToken::new())
             .await
             .unwrap_err();
         assert!(matches!(error, RunError::FolderLimit { .. }), "{error}");

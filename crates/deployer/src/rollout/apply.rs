@@ -400,7 +400,10 @@ impl Rollout<'_> {
         let serving = self.serving(0);
         if serving.hosts.is_empty() {
             if previous.as_ref().is_some_and(|before| !before.hosts.is_empty()) {
-                self.parts.delete_route(record.service, record.fence).await.map_err(|error| failed(routes::failure(Step::Switch, &error)))?;
+                self.parts
+                    .delete_route(record.service, record.fence)
+                    .await
+                    .map_err(|error| failed(routes::failure(Step::Switch, &error)))?;
             }
         } else {
             let route = routes::route(&record, &serving, &self.addresses);
@@ -549,8 +552,11 @@ impl Rollout<'_> {
         let deadline = Instant::now() + COME_BACK_WAIT;
         while Instant::now() < deadline {
             let Ok(found) = self.parts.engine.replicas(self.record.service).await else { return };
-            let addresses: Vec<IpAddr> =
-                found.iter().filter(|replica| old.contains(&replica.id) && replica.labels.process == WEB).filter_map(|replica| replica.address).collect();
+            let addresses: Vec<IpAddr> = found
+                .iter()
+                .filter(|replica| old.contains(&replica.id) && replica.labels.process == WEB)
+                .filter_map(|replica| replica.address)
+                .collect();
             let open = join_all(addresses.iter().map(|address| tokio::net::TcpStream::connect((*address, serving.port)))).await;
             if !open.is_empty() && open.iter().all(Result::is_ok) {
                 return;

@@ -174,8 +174,7 @@ async fn http(address: SocketAddr, path: &str, host: Option<&str>) -> Result<(),
 pub async fn get(address: SocketAddr, path: &str, host: &str) -> Result<http::Response<hyper::body::Incoming>, String> {
     let stream = connect(address).await?;
     let _ = stream.set_nodelay(true);
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let request = http::Request::get(path)
         .header(http::header::HOST, host)
         .header(http::header::USER_AGENT, USER_AGENT)
@@ -239,12 +238,7 @@ pub fn explain(candidate_name: &str, port: u16, check: &HealthCheck, after: Dura
                 }
                 _ => "Set the service's port to the one that the app serves, or let the app listen on the variable PORT.".to_owned(),
             };
-            Failure::new(
-                Cause::PortMismatch,
-                Step::Health,
-                format!("{candidate_name} {}.", describe(&verdict, port)),
-                next_step,
-            )
+            Failure::new(Cause::PortMismatch, Step::Health, format!("{candidate_name} {}.", describe(&verdict, port)), next_step)
         }
         Unhealthy::Deadline(last) => {
             let last = if last.is_empty() { "no probe ended".to_owned() } else { last };

@@ -95,15 +95,21 @@ mod tests {
     #[test]
     fn reads_the_kernels_tables() {
         let four = parse(TCP);
-        assert_eq!(four, vec![
-            Listener { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 3000 },
-            Listener { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 8080 },
-        ]);
+        assert_eq!(
+            four,
+            vec![
+                Listener { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 3000 },
+                Listener { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 8080 },
+            ]
+        );
         let six = parse(TCP6);
-        assert_eq!(six, vec![
-            Listener { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), port: 5000 },
-            Listener { address: IpAddr::V6(Ipv6Addr::LOCALHOST), port: 5001 },
-        ]);
+        assert_eq!(
+            six,
+            vec![
+                Listener { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), port: 5000 },
+                Listener { address: IpAddr::V6(Ipv6Addr::LOCALHOST), port: 5001 },
+            ]
+        );
     }
 
     #[test]

@@ -219,12 +219,7 @@ mod tests {
                 vec![existing("web.1/a+", 1), existing("web.2/a+", 1)],
                 "switch | drain web.2/a@1 | retire web.2/a@1",
             ),
-            (
-                "scale to zero",
-                order("web*0/a", false, false),
-                vec![existing("web.1/a+", 1)],
-                "switch | drain web.1/a@1 | retire web.1/a@1",
-            ),
+            ("scale to zero", order("web*0/a", false, false), vec![existing("web.1/a+", 1)], "switch | drain web.1/a@1 | retire web.1/a@1"),
             (
                 "restart replaces all",
                 order("web*1/a", true, false),
@@ -256,7 +251,12 @@ mod tests {
                 vec![existing("web.1/a-", 1), existing("web.1/b+", 2)],
                 "switch | retire web.1/a@1",
             ),
-            ("start of a stopped service", order("web*1/a", false, false), vec![existing("web.1/a-", 1)], "start web.1 | await web.1 | switch"),
+            (
+                "start of a stopped service",
+                order("web*1/a", false, false),
+                vec![existing("web.1/a-", 1)],
+                "start web.1 | await web.1 | switch",
+            ),
             (
                 "single writer stops first",
                 order("web*1/b", false, true),

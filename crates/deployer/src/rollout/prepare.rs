@@ -12,7 +12,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::plan::Slot;
-use crate::engine::{container_name, labels::{self, ReplicaLabels}};
+use crate::engine::{
+    container_name,
+    labels::{self, ReplicaLabels},
+};
 use crate::parts::Parts;
 use crate::policy::{self, Approved, HostFacts, MountSources, Role, Wanted};
 use crate::protocol::{Desired, DesiredMount};
@@ -50,7 +53,12 @@ pub async fn ground(parts: &Parts, desired: &Desired) -> Result<Ground, Failure>
     }
     let sources = sources(&parts.files_dir(desired.service), desired, &parts.fingerprint_key).map_err(|error| {
         let cause = if error.kind() == io::ErrorKind::StorageFull { Cause::DiskFull } else { Cause::Internal };
-        Failure::new(cause, Step::Create, format!("The service's files could not be written on the server: {error}."), "Check the disk of the server.")
+        Failure::new(
+            cause,
+            Step::Create,
+            format!("The service's files could not be written on the server: {error}."),
+            "Check the disk of the server.",
+        )
     })?;
     Ok(Ground { host, network, sources })
 }
@@ -68,8 +76,7 @@ pub async fn prepare(parts: &Parts, desired: &Desired, operation: DeploymentId) 
     let ground = ground(parts, desired).await?;
     let (mut specs, mut fingerprints) = (BTreeMap::new(), BTreeMap::new());
     for process in &desired.processes {
-        let wanted =
-            Wanted { desired, process, host: &ground.host, network: &ground.network, sources: &ground.sources };
+        let wanted = Wanted { desired, process, host: &ground.host, network: &ground.network, sources: &ground.sources };
         for replica in 1..=process.replicas {
             let labels = ReplicaLabels {
                 service: desired.service,

@@ -162,7 +162,10 @@ impl<'a> Target<'a> {
             if let Some(other) = self.names.insert(key, built.clone()) {
                 return Err(refused(&path.to_string_lossy(), &format!("it collides with “{}”", other.display())));
             }
-            DirBuilder::new().mode(FOLDER_MODE).create(self.root.join(&built)).map_err(|error| disk_failure(&error, "unpack the archive"))?;
+            DirBuilder::new()
+                .mode(FOLDER_MODE)
+                .create(self.root.join(&built))
+                .map_err(|error| disk_failure(&error, "unpack the archive"))?;
             self.folders.insert(built.clone());
         }
         Ok(())
@@ -206,7 +209,10 @@ impl<'a> Target<'a> {
         self.parent(path)?;
         self.claim(path)?;
         if !tree::stays_inside(path.parent().unwrap_or(Path::new("")), target) {
-            return Err(refused(&path.to_string_lossy(), &format!("it is a link that leads out of the archive (to “{}”)", target.display())));
+            return Err(refused(
+                &path.to_string_lossy(),
+                &format!("it is a link that leads out of the archive (to “{}”)", target.display()),
+            ));
         }
         self.links.push((path.to_path_buf(), target.to_path_buf()));
         Ok(())
@@ -257,7 +263,10 @@ fn unzip(file: File, target: &mut Target<'_>) -> Result<(), Failure> {
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| match error {
             zip::result::ZipError::Io(error) => broken(&error),
-            other => source_failure(format!("The archive cannot be read: {other}."), "Pack it again as a plain zip (deflate, no encryption) or tar.gz."),
+            other => source_failure(
+                format!("The archive cannot be read: {other}."),
+                "Pack it again as a plain zip (deflate, no encryption) or tar.gz.",
+            ),
         })?;
         let raw = entry.name_raw().to_vec();
         let Some(path) = target.enter(&raw)? else { continue };
@@ -306,7 +315,10 @@ fn untar(reader: impl Read, target: &mut Target<'_>) -> Result<(), Failure> {
 }
 
 fn refused(name: &str, reason: &str) -> Failure {
-    source_failure(format!("The archive was refused: “{name}” cannot be unpacked because {reason}."), "Pack the archive again without that entry.")
+    source_failure(
+        format!("The archive was refused: “{name}” cannot be unpacked because {reason}."),
+        "Pack the archive again without that entry.",
+    )
 }
 
 fn broken(error: &dyn std::error::Error) -> Failure {

@@ -60,7 +60,10 @@ impl Reference {
             None => (path, None),
         };
         let tag_is_plain = tag.as_ref().is_none_or(|tag| {
-            tag.len() <= 128 && !tag.is_empty() && !tag.starts_with(['-', '.']) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            tag.len() <= 128
+                && !tag.is_empty()
+                && !tag.starts_with(['-', '.'])
+                && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         });
         if !tag_is_plain || !plain(name, b"._-/") || name.split('/').any(|part| part.is_empty() || part.starts_with(['-', '.', '_'])) {
             return Err(invalid());
@@ -104,17 +107,22 @@ pub async fn fetch(
     }
     if let Some(host) = &reference.host {
         let (name, port) = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse().ok()?))).unwrap_or((host.as_str(), 443));
-        egress
-            .pin(name, port, Purpose::Http)
-            .await
-            .map_err(|error| image_failure(format!("The registry cannot be reached: {error}."), "Use a public registry, or let the operator allow this network."))?;
+        egress.pin(name, port, Purpose::Http).await.map_err(|error| {
+            image_failure(
+                format!("The registry cannot be reached: {error}."),
+                "Use a public registry, or let the operator allow this network.",
+            )
+        })?;
     }
     lines.say(&format!("Pulling {full}")).await;
     tokio::select! {
         pulled = pull(docker, &reference, credential, lines) => pulled?,
         () = cancel.cancelled() => return Err(image_failure("The deployment was canceled while its image was pulled.", "Deploy again when you want it.")),
     }
-    docker.inspect_image(&full).await.map_err(|error| image_failure(format!("The image {full} was pulled but cannot be read: {error}."), "Deploy again."))
+    docker
+        .inspect_image(&full)
+        .await
+        .map_err(|error| image_failure(format!("The image {full} was pulled but cannot be read: {error}."), "Deploy again."))
 }
 
 async fn pull(docker: &Docker, reference: &Reference, credential: Option<&RegistryCredential>, lines: &Lines<'_>) -> Result<(), Failure> {
@@ -133,7 +141,9 @@ async fn pull(docker: &Docker, reference: &Reference, credential: Option<&Regist
             return Err(explain(reference, &error));
         }
         // Progress of single layers comes in thousands of messages; their ends are enough.
-        if let Some(status) = step.status.filter(|status| !matches!(status.as_str(), "Downloading" | "Extracting" | "Waiting" | "Verifying Checksum" | "Pulling fs layer")) {
+        if let Some(status) = step.status.filter(|status| {
+            !matches!(status.as_str(), "Downloading" | "Extracting" | "Waiting" | "Verifying Checksum" | "Pulling fs layer")
+        }) {
             lines.say(&format!("{} {status}", step.id.unwrap_or_default())).await;
         }
     }
@@ -148,15 +158,34 @@ fn explain(reference: &Reference, error: &str) -> Failure {
     let full = reference.full();
     let text = error.to_lowercase();
     if text.contains("no space left") {
-        return Failure::new(Cause::DiskFull, Step::Fetch, format!("The server's disk is full, so {full} could not be pulled."), "Free space on the server, then deploy again.");
+        return Failure::new(
+            Cause::DiskFull,
+            Step::Fetch,
+            format!("The server's disk is full, so {full} could not be pulled."),
+            "Free space on the server, then deploy again.",
+        );
     }
-    if ["denied", "unauthorized", "not found", "manifest unknown", "no basic auth", "authentication required"].iter().any(|phrase| text.contains(phrase)) {
-        return image_failure(format!("The image {full} does not exist, or this credential may not pull it."), "Check name and tag; for a private image choose a registry credential.");
+    if ["denied", "unauthorized", "not found", "manifest unknown", "no basic auth", "authentication required"]
+        .iter()
+        .any(|phrase| text.contains(phrase))
+    {
+        return image_failure(
+            format!("The image {full} does not exist, or this credential may not pull it."),
+            "Check name and tag; for a private image choose a registry credential.",
+        );
     }
     if ["cannot connect", "connect error", "os error 2", "os error 111"].iter().any(|phrase| text.contains(phrase)) {
-        return Failure::new(Cause::Engine, Step::Fetch, "The container engine of the server does not answer.", "Start the engine on the server; `seaway doctor` shows its state.");
+        return Failure::new(
+            Cause::Engine,
+            Step::Fetch,
+            "The container engine of the server does not answer.",
+            "Start the engine on the server; `seaway doctor` shows its state.",
+        );
     }
-    image_failure(format!("The image {full} could not be pulled: {error}."), "Check that the registry is up and reachable from the server, then deploy again.")
+    image_failure(
+        format!("The image {full} could not be pulled: {error}."),
+        "Check that the registry is up and reachable from the server, then deploy again.",
+    )
 }
 
 #[cfg(test)]

@@ -71,7 +71,12 @@ fn disk_failure(error: &std::io::Error, action: &str) -> Failure {
     if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
         return disk_full();
     }
-    Failure::new(Cause::Internal, Step::Fetch, format!("The server could not {action}: {error}."), "Try again; if it happens again, tell the operator.")
+    Failure::new(
+        Cause::Internal,
+        Step::Fetch,
+        format!("The server could not {action}: {error}."),
+        "Try again; if it happens again, tell the operator.",
+    )
 }
 
 fn disk_full() -> Failure {

@@ -22,7 +22,10 @@ pub fn check(root: &Path, limits: &BuildLimits) -> Result<(), Failure> {
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         if depth > DEPTH_MAX {
-            return Err(source_failure(format!("The source has folders nested deeper than {DEPTH_MAX}: “{}”.", folder.display()), "Flatten the folders."));
+            return Err(source_failure(
+                format!("The source has folders nested deeper than {DEPTH_MAX}: “{}”.", folder.display()),
+                "Flatten the folders.",
+            ));
         }
         let entries = std::fs::read_dir(root.join(&folder)).map_err(|error| disk_failure(&error, "read the source"))?;
         for entry in entries {
@@ -39,7 +42,10 @@ pub fn check(root: &Path, limits: &BuildLimits) -> Result<(), Failure> {
             } else if metadata.is_file() {
                 size_bytes += metadata.len();
             } else {
-                return Err(source_failure(format!("“{}” is neither a file, a folder nor a link.", name.display()), "Remove it from the source."));
+                return Err(source_failure(
+                    format!("“{}” is neither a file, a folder nor a link.", name.display()),
+                    "Remove it from the source.",
+                ));
             }
             if files > limits.source_files_max || size_bytes > limits.source_bytes_max {
                 return Err(size_failure(limits));

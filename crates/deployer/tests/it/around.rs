@@ -98,7 +98,8 @@ async fn no_way_to_the_server_or_the_metadata_address() {
     world.apply(other.order(&world, 1, &[])).await.unwrap();
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let networks = world.docker.inspect_container(&world.running().await[0], None).await.unwrap().network_settings.unwrap().networks.unwrap();
+    let networks =
+        world.docker.inspect_container(&world.running().await[0], None).await.unwrap().network_settings.unwrap().networks.unwrap();
     let gateway = networks.values().next().unwrap().gateway.clone().unwrap();
     let neighbour = world.server.replicas(other.service).await.unwrap()[0].address.unwrap();
     let own = world.server.replicas(app.service).await.unwrap()[0].address.unwrap();
@@ -199,7 +200,8 @@ async fn runtime_logs_are_stored_masked_and_followed() {
     let before = world.log(stream).await;
     world.restart().await;
     world.get(&app.host, "/log?text=s3cr3t-value-1&count=1").await;
-    until("the collector goes on after a restart", Duration::from_secs(15), || async { world.log(stream).await.len() > before.len() }).await;
+    until("the collector goes on after a restart", Duration::from_secs(15), || async { world.log(stream).await.len() > before.len() })
+        .await;
     let after = world.log(stream).await;
     assert_eq!(&after[..before.len()], &before[..]);
     assert_eq!(after.len(), before.len() + 1, "no line twice: {after:?}");
@@ -219,7 +221,14 @@ async fn a_flood_of_one_app_is_bounded_and_slows_no_deployment() {
     let stream = LogStream::Service(flood.service);
     let gap = || async {
         let query = LogQuery { limit: 5_000, tail: Some(5_000), ..LogQuery::whole(stream) };
-        world.server.read_logs(query).await.unwrap().events.iter().any(|event| matches!(event, LogEvent::Gap { dropped, .. } if *dropped > 0))
+        world
+            .server
+            .read_logs(query)
+            .await
+            .unwrap()
+            .events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Gap { dropped, .. } if *dropped > 0))
     };
     until("the gap is shown", Duration::from_secs(20), gap).await;
     let before = std::time::Instant::now();
@@ -235,5 +244,9 @@ async fn a_flood_of_one_app_is_bounded_and_slows_no_deployment() {
 }
 
 fn walk(folder: &std::path::Path) -> u64 {
-    std::fs::read_dir(folder).unwrap().flatten().map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+    std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { entry.metadata().unwrap().len() })
+        .sum()
 }

@@ -27,7 +27,11 @@ struct Bench {
 
 impl Bench {
     async fn new(choice: BuilderChoice) -> Self {
-        let docker = Docker::connect_with_unix(SOCKET, 120, bollard::API_DEFAULT_VERSION).unwrap().negotiate_version().await.expect("a Docker engine runs (tests/dockerd.sh)");
+        let docker = Docker::connect_with_unix(SOCKET, 120, bollard::API_DEFAULT_VERSION)
+            .unwrap()
+            .negotiate_version()
+            .await
+            .expect("a Docker engine runs (tests/dockerd.sh)");
         docker.inspect_image("seaway-test/base").await.expect("the test images are built (tests/images/build.sh)");
         Self { docker, folder: tempfile::tempdir().unwrap(), lines: Arc::default(), choice }
     }
@@ -100,8 +104,19 @@ async fn builds_and_repeats(choice: BuilderChoice) {
     let mark = DeploymentId::new(&SystemClock, &SystemEntropy).to_string();
     let text = "FROM seaway-test/base\nARG WHO=nobody\nCOPY . /app\nRUN echo hello-$WHO && ls /app\nEXPOSE 8080\nCMD [\"true\"]\n";
     let mut order = bench.order(&[("Dockerfile", text), ("a.txt", &mark), ("node_modules/big", "x"), (".dockerignore", "node_modules\n")]);
-    order.builder = Builder::Dockerfile { path: "Dockerfile".into(), context: ".".into(), target: None, arguments: BTreeMap::from([("WHO".into(), "ada".into())]), secrets: vec![] };
-    let again = BuildOrder { operation: order.operation, service: order.service, builder: order.builder.clone(), ..bench.order(&[("x", "not looked at")]) };
+    order.builder = Builder::Dockerfile {
+        path: "Dockerfile".into(),
+        context: ".".into(),
+        target: None,
+        arguments: BTreeMap::from([("WHO".into(), "ada".into())]),
+        secrets: vec![],
+    };
+    let again = BuildOrder {
+        operation: order.operation,
+        service: order.service,
+        builder: order.builder.clone(),
+        ..bench.order(&[("x", "not looked at")])
+    };
     let built = bench.build(order).await.unwrap();
     let log = bench.log();
     assert!(log.contains("hello-ada") && log.contains("a.txt") && !log.contains("node_modules"), "{log}");
@@ -128,14 +143,21 @@ async fn the_classic_builder_builds_and_repeats() {
 async fn a_build_secret_is_there_for_its_step_and_nowhere_else() {
     let bench = Bench::new(BuilderChoice::Auto).await;
     let secret = format!("canary-{}", DeploymentId::new(&SystemClock, &SystemEntropy));
-    let text = &format!("FROM seaway-test/base\nENV MARK={}\nRUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && test $(wc -c < /run/secrets/TOKEN) -gt 10 && base64 /run/secrets/TOKEN\n", DeploymentId::new(&SystemClock, &SystemEntropy));
+    let text = &format!(
+        "FROM seaway-test/base\nENV MARK={}\nRUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && test $(wc -c < /run/secrets/TOKEN) -gt 10 && base64 /run/secrets/TOKEN\n",
+        DeploymentId::new(&SystemClock, &SystemEntropy)
+    );
     let mut order = bench.order(&[("Dockerfile", text)]);
     order.builder = dockerfile(&["TOKEN"]);
     order.secrets = BTreeMap::from([("TOKEN".into(), Secret::new(secret.clone()))]);
     let built = bench.build(order).await.unwrap();
     assert!(bench.log().contains("[masked]"), "{}", bench.log());
     assert!(!bench.log().contains(&secret), "{}", bench.log());
-    let history = format!("{:?}{:?}", bench.docker.image_history(&built.image).await.unwrap(), bench.docker.inspect_image(&built.image).await.unwrap());
+    let history = format!(
+        "{:?}{:?}",
+        bench.docker.image_history(&built.image).await.unwrap(),
+        bench.docker.inspect_image(&built.image).await.unwrap()
+    );
     assert!(!history.contains(&secret));
     bench.remove(&built.image).await;
     let classic = Bench::new(BuilderChoice::Classic).await;
@@ -169,7 +191,13 @@ async fn bad_dockerfiles_have_clear_failures() {
         let failure = bench.build(bench.order(&[("Dockerfile", "FROM seaway-test/no-such-image:1\n")])).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Image, "{choice:?} {failure:?}");
         let mut order = bench.order(&[("Dockerfile", "FROM scratch\n")]);
-        order.builder = Builder::Dockerfile { path: "../../etc/passwd".into(), context: ".".into(), target: None, arguments: BTreeMap::new(), secrets: vec![] };
+        order.builder = Builder::Dockerfile {
+            path: "../../etc/passwd".into(),
+            context: ".".into(),
+            target: None,
+            arguments: BTreeMap::new(),
+            secrets: vec![],
+        };
         assert_eq!(bench.build(order).await.unwrap_err().cause, Cause::Source);
     }
 }
@@ -199,7 +227,8 @@ async fn cancel_and_time_out_stop_the_step() {
         let marker = format!("sleep {seconds}");
         let text = format!("FROM seaway-test/base\nRUN sleep {seconds}\n");
         let cancel = CancellationToken::new();
-        let (workshop, lines, token, order) = (bench.workshop(), bench.lines.clone(), cancel.clone(), bench.order(&[("Dockerfile", &text)]));
+        let (workshop, lines, token, order) =
+            (bench.workshop(), bench.lines.clone(), cancel.clone(), bench.order(&[("Dockerfile", &text)]));
         let task = tokio::spawn(async move { workshop.build(order, &NoJournal, &*lines, token).await });
         until("the step runs", || running(&marker)).await;
         cancel.cancel();
@@ -230,23 +259,24 @@ async fn a_step_that_eats_memory_is_stopped() {
 /// The statically linked file server: from `SEAWAY_FILESERVER`, else built here once.
 fn fileserver() -> std::path::PathBuf {
     static BUILT: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(|| {
-        if let Some(path) = std::env::var_os("SEAWAY_FILESERVER") {
-            return path.into();
-        }
-        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("fileserver");
-        let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--offline", "--package", "fileserver", "--target", "x86_64-unknown-linux-gnu", "--target-dir"])
-            .arg(&target)
-            .env("RUSTFLAGS", "-C target-feature=+crt-static")
-            .current_dir(workspace)
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the file server cannot be built");
-        target.join("x86_64-unknown-linux-gnu/debug/seaway-fileserver")
-    })
-    .clone()
+    BUILT
+        .get_or_init(|| {
+            if let Some(path) = std::env::var_os("SEAWAY_FILESERVER") {
+                return path.into();
+            }
+            let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+            let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("fileserver");
+            let built = std::process::Command::new(env!("CARGO"))
+                .args(["build", "--quiet", "--offline", "--package", "fileserver", "--target", "x86_64-unknown-linux-gnu", "--target-dir"])
+                .arg(&target)
+                .env("RUSTFLAGS", "-C target-feature=+crt-static")
+                .current_dir(workspace)
+                .status()
+                .expect("cargo runs");
+            assert!(built.success(), "the file server cannot be built");
+            target.join("x86_64-unknown-linux-gnu/debug/seaway-fileserver")
+        })
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,14 +287,22 @@ async fn a_static_site_is_served_without_a_base_image() {
     let built = bench.build(order).await.unwrap();
     assert_eq!((built.builder.as_str(), built.exposed_ports.as_slice()), ("static", [3000].as_slice()));
     let run = |arguments: &[&str]| {
-        let output = std::process::Command::new("/usr/bin/docker").args(["-H", "unix:///var/run/docker.sock"]).args(arguments).output().expect("the docker client is installed");
+        let output = std::process::Command::new("/usr/bin/docker")
+            .args(["-H", "unix:///var/run/docker.sock"])
+            .args(arguments)
+            .output()
+            .expect("the docker client is installed");
         assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     let container = run(&["run", "--detach", "--read-only", "--cap-drop=ALL", "--env", "PORT=8123", &built.image]);
     let address = run(&["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &container]);
     let url = format!("http://{address}:8123");
-    let policy = EgressPolicy { allow: vec!["172.16.0.0/12".parse().unwrap(), "192.168.0.0/16".parse().unwrap()], plain_http: true, ..EgressPolicy::default() };
+    let policy = EgressPolicy {
+        allow: vec!["172.16.0.0/12".parse().unwrap(), "192.168.0.0/16".parse().unwrap()],
+        plain_http: true,
+        ..EgressPolicy::default()
+    };
     let client = policy.client(&url.parse().unwrap(), Duration::from_secs(5)).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(15);
     let home = loop {
@@ -292,7 +330,9 @@ async fn tenants_do_not_share_the_cache() {
     let bench = Bench::new(BuilderChoice::Auto).await;
     let mark = DeploymentId::new(&SystemClock, &SystemEntropy);
     // Prints what the step before it in the same cache mount has left, then leaves something.
-    let text = format!("FROM seaway-test/base\nRUN --mount=type=cache,target=/cache,id={mark} echo found-$(ls /cache)- && touch /cache/left && echo {mark} > /made\n");
+    let text = format!(
+        "FROM seaway-test/base\nRUN --mount=type=cache,target=/cache,id={mark} echo found-$(ls /cache)- && touch /cache/left && echo {mark} > /made\n"
+    );
     let tries = [("org_a", "found--"), ("org_a", "CACHED"), ("org_b", "found--"), ("org_a", "CACHED")];
     for (tenant, expected) in tries {
         let mut order = bench.order(&[("Dockerfile", &text)]);

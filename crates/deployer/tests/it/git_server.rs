@@ -11,7 +11,16 @@ use hyper_util::rt::TokioIo;
 
 pub fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
-        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "protocol.file.allow=always", "-c", "init.defaultBranch=main"])
+        .args([
+            "-c",
+            "user.name=Ada",
+            "-c",
+            "user.email=ada@example.org",
+            "-c",
+            "protocol.file.allow=always",
+            "-c",
+            "init.defaultBranch=main",
+        ])
         .args(arguments)
         .current_dir(folder)
         .env("HOME", "/nonexistent")
@@ -52,7 +61,11 @@ pub async fn serve_http(root: &Path, password: Option<&'static str>) -> u16 {
     port
 }
 
-async fn answer(root: PathBuf, password: Option<&'static str>, request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+async fn answer(
+    root: PathBuf,
+    password: Option<&'static str>,
+    request: Request<hyper::body::Incoming>,
+) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     use base64::Engine as _;
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     if let Some(password) = password {
@@ -66,8 +79,13 @@ async fn answer(root: PathBuf, password: Option<&'static str>, request: Request<
         let query = request.uri().query().unwrap_or_default();
         return Ok(Response::builder().status(301).header("location", format!("/{rest}?{query}")).body(Full::default()).unwrap());
     }
-    let (method, query, content_type, encoding, protocol) =
-        (request.method().to_string(), request.uri().query().unwrap_or_default().to_owned(), header("content-type"), header("content-encoding"), header("git-protocol"));
+    let (method, query, content_type, encoding, protocol) = (
+        request.method().to_string(),
+        request.uri().query().unwrap_or_default().to_owned(),
+        header("content-type"),
+        header("content-encoding"),
+        header("git-protocol"),
+    );
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let output = tokio::task::spawn_blocking(move || {
         let mut child = Command::new("git")
@@ -132,7 +150,11 @@ impl Drop for Sshd {
 
 pub fn key(folder: &Path, name: &str) -> (String, String) {
     let path = folder.join(name);
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"]).arg(&path).status().expect("ssh-keygen is installed");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+        .arg(&path)
+        .status()
+        .expect("ssh-keygen is installed");
     assert!(made.success());
     let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
     let public: Vec<&str> = public.split_whitespace().take(2).collect();
@@ -151,7 +173,12 @@ pub fn serve_ssh() -> Sshd {
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {path}/host\nAuthorizedKeysFile {path}/authorized\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nPidFile none\nSetEnv GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=*\n"
     );
     std::fs::write(folder.path().join("config"), config).unwrap();
-    let child = Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(folder.path().join("config")).stderr(Stdio::null()).spawn().expect("sshd is installed");
+    let child = Command::new("/usr/sbin/sshd")
+        .args(["-D", "-e", "-f"])
+        .arg(folder.path().join("config"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sshd is installed");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(std::time::Instant::now() < deadline, "sshd does not listen");

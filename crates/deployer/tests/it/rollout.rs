@@ -212,7 +212,10 @@ async fn killed_anywhere_the_same_order_again_has_the_same_end() {
         for step in [Step::Create, Step::Start, Step::Health, Step::Switch, Step::Drain, Step::Stop] {
             assert!(places.contains(&Place::Before(step)) && places.contains(&Place::After(step)), "{step:?} is not recorded: {places:?}");
         }
-        assert!(places.iter().all(|place| { let (Place::Before(step) | Place::After(step)) = place; Step::ALL.contains(step) }));
+        assert!(places.iter().all(|place| {
+            let (Place::Before(step) | Place::After(step)) = place;
+            Step::ALL.contains(step)
+        }));
         let mut version = 2;
         for place in places {
             version += 1;
@@ -245,11 +248,9 @@ async fn killed_anywhere_the_same_order_again_has_the_same_end() {
 async fn other_probes() {
     let world = World::new().await;
     let app = App::new();
-    for (version, probe) in [
-        (1, Probe::Tcp),
-        (2, Probe::StayUp),
-        (3, Probe::Command { argv: vec!["/bin/sh".into(), "-c".into(), "exit 0".into()] }),
-    ] {
+    for (version, probe) in
+        [(1, Probe::Tcp), (2, Probe::StayUp), (3, Probe::Command { argv: vec!["/bin/sh".into(), "-c".into(), "exit 0".into()] })]
+    {
         let mut order = app.order(&world, version, &[]);
         order.desired.health = HealthCheck { probe, stay_up_seconds: 1, deadline_seconds: 15, ..HealthCheck::default() };
         world.apply(order).await.unwrap();

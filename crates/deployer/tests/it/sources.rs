@@ -55,7 +55,13 @@ impl Bench {
         }
     }
 
-    async fn git(&self, url: &str, reference: Option<&str>, commit: Option<&str>, credential: Option<&GitCredential>) -> Result<Fetched, Failure> {
+    async fn git(
+        &self,
+        url: &str,
+        reference: Option<&str>,
+        commit: Option<&str>,
+        credential: Option<&GitCredential>,
+    ) -> Result<Fetched, Failure> {
         fetch(&self.context(), &GitOrder { url, reference, commit, credential, submodules: true, lfs: true }).await
     }
 
@@ -85,7 +91,10 @@ async fn branches_tags_commits_and_unusual_names() {
     let url = format!("http://127.0.0.1:{port}/app/.git");
     let bench = Bench::new();
     let head = bench.git(&url, None, None, None).await.unwrap();
-    assert_eq!((head.revision.id.as_str(), head.revision.subject.as_deref(), head.revision.author.as_deref()), (second.as_str(), Some("second: ünï"), Some("Ada")));
+    assert_eq!(
+        (head.revision.id.as_str(), head.revision.subject.as_deref(), head.revision.author.as_deref()),
+        (second.as_str(), Some("second: ünï"), Some("Ada"))
+    );
     assert_eq!(read(&head, "a.txt"), "two");
     assert!(!head.path().join(".git").exists());
     drop(head);
@@ -160,7 +169,14 @@ async fn limits_links_and_cancel() {
     let big = repository(root.path(), "big", &[("a.txt", "one")]);
     // Not compressible, so that the pack itself is large.
     let mut state = 1u64;
-    let noise: Vec<u8> = (0..20_000_000).map(|_| { state ^= state << 13; state ^= state >> 7; state ^= state << 17; (state & 0xff) as u8 }).collect();
+    let noise: Vec<u8> = (0..20_000_000)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state & 0xff) as u8
+        })
+        .collect();
     std::fs::write(big.join("noise"), noise).unwrap();
     git(&big, &["add", "-A"]);
     git(&big, &["commit", "-qm", "big"]);
@@ -218,15 +234,24 @@ async fn ssh_with_key_host_key_and_refusals() {
     let app = repository(sshd.folder.path(), "app;id", &[("a.txt", "over ssh")]);
     let url = format!("ssh://root@127.0.0.1:{}{}/.git", sshd.port, app.display());
     let known = format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key);
-    let credential = |private_key: &str, known_hosts: &str| GitCredential::DeployKey { private_key: Secret::new(private_key.to_owned()), known_hosts: known_hosts.to_owned() };
+    let credential = |private_key: &str, known_hosts: &str| GitCredential::DeployKey {
+        private_key: Secret::new(private_key.to_owned()),
+        known_hosts: known_hosts.to_owned(),
+    };
     let bench = Bench::new();
     let fetched = bench.git(&url, Some("main"), None, Some(&credential(&sshd.private_key, &known))).await.unwrap();
     assert_eq!(read(&fetched, "a.txt"), "over ssh");
     drop(fetched);
     let unknown = bench.git(&url, None, None, Some(&credential(&sshd.private_key, ""))).await.unwrap_err();
-    assert!(unknown.message.contains("not known") && unknown.message.contains("SHA256:") && unknown.message.contains(&sshd.host_key), "{unknown:?}");
+    assert!(
+        unknown.message.contains("not known") && unknown.message.contains("SHA256:") && unknown.message.contains(&sshd.host_key),
+        "{unknown:?}"
+    );
     let (other_key, other_host) = key(bench.work.path().parent().unwrap().join(bench.work.path()).as_path(), "other");
-    let changed = bench.git(&url, None, None, Some(&credential(&sshd.private_key, &format!("[127.0.0.1]:{} {other_host}", sshd.port)))).await.unwrap_err();
+    let changed = bench
+        .git(&url, None, None, Some(&credential(&sshd.private_key, &format!("[127.0.0.1]:{} {other_host}", sshd.port))))
+        .await
+        .unwrap_err();
     assert!(changed.message.contains("is not the one"), "{changed:?}");
     let wrong = bench.git(&url, None, None, Some(&credential(&other_key, &known))).await.unwrap_err();
     assert!(wrong.message.contains("refuses this deploy key"), "{wrong:?}");
@@ -273,12 +298,36 @@ async fn archives_work_and_hostile_ones_are_refused_whole() {
     let hostile: Vec<(&str, Vec<u8>)> = vec![
         ("absolute", tar_with(|builder| raw(builder, "/tmp/canary", E::Regular, "", 0o644, b"x"))),
         ("parent", tar_with(|builder| raw(builder, "a/../../canary", E::Regular, "", 0o644, b"x"))),
-        ("link out", tar_with(|builder| { raw(builder, "ok", E::Regular, "", 0o644, b"x"); raw(builder, "l", E::Symlink, "../../x", 0o777, b""); })),
+        (
+            "link out",
+            tar_with(|builder| {
+                raw(builder, "ok", E::Regular, "", 0o644, b"x");
+                raw(builder, "l", E::Symlink, "../../x", 0o777, b"");
+            }),
+        ),
         ("absolute link", tar_with(|builder| raw(builder, "l", E::Symlink, "/etc", 0o777, b""))),
-        ("write through link", tar_with(|builder| { raw(builder, "l", E::Symlink, ".", 0o777, b""); raw(builder, "l/x", E::Regular, "", 0o644, b"x"); })),
+        (
+            "write through link",
+            tar_with(|builder| {
+                raw(builder, "l", E::Symlink, ".", 0o777, b"");
+                raw(builder, "l/x", E::Regular, "", 0o644, b"x");
+            }),
+        ),
         ("hard link out", tar_with(|builder| raw(builder, "l", E::Link, "/etc/passwd", 0o644, b""))),
-        ("twice", tar_with(|builder| { raw(builder, "a", E::Regular, "", 0o644, b"x"); raw(builder, "a", E::Regular, "", 0o644, b"y"); })),
-        ("case", tar_with(|builder| { raw(builder, "a", E::Regular, "", 0o644, b"x"); raw(builder, "A", E::Regular, "", 0o644, b"y"); })),
+        (
+            "twice",
+            tar_with(|builder| {
+                raw(builder, "a", E::Regular, "", 0o644, b"x");
+                raw(builder, "a", E::Regular, "", 0o644, b"y");
+            }),
+        ),
+        (
+            "case",
+            tar_with(|builder| {
+                raw(builder, "a", E::Regular, "", 0o644, b"x");
+                raw(builder, "A", E::Regular, "", 0o644, b"y");
+            }),
+        ),
         ("device", tar_with(|builder| raw(builder, "null", E::Char, "", 0o644, b""))),
         ("pipe", tar_with(|builder| raw(builder, "pipe", E::Fifo, "", 0o644, b""))),
         ("setuid", tar_with(|builder| raw(builder, "su", E::Regular, "", 0o4755, b"x"))),

@@ -50,7 +50,8 @@ impl World {
         let image = docker.inspect_image(IMAGE).await.expect("the image seaway-test/behave is missing: run tests/images/build.sh behave");
         let folder = tempfile::tempdir().unwrap();
         let (instance, socket) = (hex(&SystemEntropy.bytes::<8>()), folder.path().join("ingress.sock"));
-        let ingress_config = ingress::IngressConfig::new(vec!["127.0.0.1:0".parse().unwrap()], socket.clone(), folder.path().join("ingress"));
+        let ingress_config =
+            ingress::IngressConfig::new(vec!["127.0.0.1:0".parse().unwrap()], socket.clone(), folder.path().join("ingress"));
         let ingress = Ingress::start(ingress_config, Arc::new(SystemClock), &SystemEntropy).await.unwrap();
         let address = ingress.addresses()[0];
         let config = LocalServerConfig {
@@ -176,11 +177,7 @@ impl App {
                 processes: vec![process("web", 1)],
                 variables: all,
                 port: PORT,
-                health: HealthCheck {
-                    probe: Probe::Http { path: "/healthz".into() },
-                    deadline_seconds: 20,
-                    ..HealthCheck::default()
-                },
+                health: HealthCheck { probe: Probe::Http { path: "/healthz".into() }, deadline_seconds: 20, ..HealthCheck::default() },
                 mounts: vec![],
                 stop_grace_seconds: 5,
                 drain_seconds: 5,

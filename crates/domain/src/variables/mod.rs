@@ -11,7 +11,7 @@ mod resolve;
 pub use dotenv::{ParseError, parse, print, print_line};
 pub use name::{BUILT_IN_PREFIX, ENVIRONMENT_VARIABLES_MAX, NAME_LENGTH_MAX, VALUE_BYTES_MAX, check_file_name, check_name, check_value};
 pub use reference::{Part, Reference, parts, services_of};
-pub use resolve::{DEPTH_MAX, Found, Lookup, LookupError, Owner, Resolved, ResolvedValue, ResolveError, resolve};
+pub use resolve::{DEPTH_MAX, Found, Lookup, LookupError, Owner, ResolveError, Resolved, ResolvedValue, resolve};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

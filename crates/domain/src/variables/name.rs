@@ -22,7 +22,9 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     if name.len() > NAME_LENGTH_MAX {
         return Err(InvalidName(format!("a name has at most {NAME_LENGTH_MAX} characters")));
     }
-    if name.len() >= BUILT_IN_PREFIX.len() && name.get(..BUILT_IN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(BUILT_IN_PREFIX)) {
+    if name.len() >= BUILT_IN_PREFIX.len()
+        && name.get(..BUILT_IN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(BUILT_IN_PREFIX))
+    {
         return Err(InvalidName("names that begin with `SEAWAY_` are set by Seaway; choose another name".into()));
     }
     Ok(())
@@ -49,7 +51,13 @@ pub fn check_file_name(name: &str) -> Result<(), InvalidName> {
         && name.len() <= NAME_LENGTH_MAX
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         && !name.starts_with(['.', '-']);
-    if fits { Ok(()) } else { Err(InvalidName(format!("a file name has 1 to {NAME_LENGTH_MAX} letters, digits, `.`, `_` and `-`, and begins with a letter, digit or `_`"))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(InvalidName(format!(
+            "a file name has 1 to {NAME_LENGTH_MAX} letters, digits, `.`, `_` and `-`, and begins with a letter, digit or `_`"
+        )))
+    }
 }
 
 #[cfg(test)]

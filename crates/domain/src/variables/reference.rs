@@ -9,7 +9,10 @@ pub enum Reference {
     Project(String),
     Environment(String),
     /// Another service's variable, or its `HOST`, `PORT`, `URL`.
-    Service { slug: String, name: String },
+    Service {
+        slug: String,
+        name: String,
+    },
     /// A variable of the level that the value stands in.
     Own(String),
 }

@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::VariableKind;
 use super::name::VALUE_BYTES_MAX;
 use super::reference::{Part, Reference, parts};
-use super::VariableKind;
 use crate::Secret;
 
 /// How long a chain of references may be.
@@ -79,7 +79,9 @@ pub enum ResolveError {
     ServiceMissing { slug: String, name: String, within: String },
     #[error("Invalid service reference: {slug}.{name} (in {within}): service `{slug}` has no variable `{name}`")]
     ServiceVariableMissing { slug: String, name: String, within: String },
-    #[error("Invalid reference in {within}: `{text}`. Write ${{{{NAME}}}}, ${{{{project.NAME}}}}, ${{{{environment.NAME}}}} or ${{{{service.NAME}}}}; write $${{{{ for a literal ${{{{")]
+    #[error(
+        "Invalid reference in {within}: `{text}`. Write ${{{{NAME}}}}, ${{{{project.NAME}}}}, ${{{{environment.NAME}}}} or ${{{{service.NAME}}}}; write $${{{{ for a literal ${{{{"
+    )]
     Malformed { text: String, within: String },
     #[error("{within} refers to {what}, which values of its level cannot; put it into the service")]
     Level { what: String, within: String },
@@ -144,7 +146,8 @@ impl Resolver<'_> {
         }
         let within = label(owner, name);
         if path.contains(&key) {
-            let names: Vec<String> = path.iter().skip_while(|step| **step != key).chain([&key]).map(|(owner, name)| label(owner, name)).collect();
+            let names: Vec<String> =
+                path.iter().skip_while(|step| **step != key).chain([&key]).map(|(owner, name)| label(owner, name)).collect();
             return Err(ResolveError::Cycle(names.join(" → ")));
         }
         if path.len() >= DEPTH_MAX {
@@ -172,7 +175,10 @@ impl Resolver<'_> {
             match part {
                 Part::Text(piece) => text.push_str(piece),
                 Part::Malformed(piece) => {
-                    return Err(ResolveError::Malformed { text: format!("${{{{{}}}}}", piece.chars().take(60).collect::<String>()), within: within.to_owned() });
+                    return Err(ResolveError::Malformed {
+                        text: format!("${{{{{}}}}}", piece.chars().take(60).collect::<String>()),
+                        within: within.to_owned(),
+                    });
                 }
                 Part::Reference(reference) => {
                     let (value, secret) = self.referred(owner, &reference, within, path)?;
@@ -193,15 +199,13 @@ impl Resolver<'_> {
     fn referred(&self, owner: &Owner, reference: &Reference, within: &str, path: &mut Vec<(Owner, String)>) -> Result<Value, ResolveError> {
         let within = within.to_owned();
         match reference {
-            Reference::Project(name) => self
-                .value(&Owner::Project, name, path)?
-                .ok_or_else(|| ResolveError::ProjectMissing { name: name.clone(), within }),
-            Reference::Environment(_) if *owner == Owner::Project => {
-                Err(ResolveError::Level { what: "an environment".into(), within })
+            Reference::Project(name) => {
+                self.value(&Owner::Project, name, path)?.ok_or_else(|| ResolveError::ProjectMissing { name: name.clone(), within })
             }
-            Reference::Environment(name) => self
-                .value(&Owner::Environment, name, path)?
-                .ok_or_else(|| ResolveError::EnvironmentMissing { name: name.clone(), within }),
+            Reference::Environment(_) if *owner == Owner::Project => Err(ResolveError::Level { what: "an environment".into(), within }),
+            Reference::Environment(name) => {
+                self.value(&Owner::Environment, name, path)?.ok_or_else(|| ResolveError::EnvironmentMissing { name: name.clone(), within })
+            }
             Reference::Service { slug, .. } if *owner == Owner::Project => {
                 Err(ResolveError::Level { what: format!("the service `{slug}`"), within })
             }
@@ -271,7 +275,8 @@ mod tests {
         }
 
         fn of_web(self) -> Result<BTreeMap<String, String>, Vec<ResolveError>> {
-            resolve("web", &self).map(|resolved| resolved.values.into_iter().map(|(name, value)| (name, value.value.reveal().clone())).collect())
+            resolve("web", &self)
+                .map(|resolved| resolved.values.into_iter().map(|(name, value)| (name, value.value.reveal().clone())).collect())
         }
 
         fn get(self, name: &str) -> String {
@@ -302,22 +307,46 @@ mod tests {
 
     #[test]
     fn levels_are_inherited_and_the_lower_one_wins() {
-        let all = values().with("P", "A", "p").with("P", "V", "p").with("E", "B", "e").with("E", "V", "e").with("web", "V", "s").of_web().unwrap();
+        let all = values()
+            .with("P", "A", "p")
+            .with("P", "V", "p")
+            .with("E", "B", "e")
+            .with("E", "V", "e")
+            .with("web", "V", "s")
+            .of_web()
+            .unwrap();
         assert_eq!(all, BTreeMap::from([("A", "p"), ("B", "e"), ("V", "s")].map(|(name, value)| (name.to_owned(), value.to_owned()))));
         assert!(values().of_web().unwrap().is_empty());
     }
 
     #[test]
     fn references_are_filled_in() {
-        assert_eq!(values().with("P", "ENVIRONMENT", "staging").with("web", "ENVIRONMENT", "${{project.ENVIRONMENT}}").get("ENVIRONMENT"), "staging");
-        assert_eq!(values().with("P", "DB", "d").with("E", "NAME", "n").with("web", "U", "${{project.DB}}/${{environment.NAME}}").get("U"), "d/n");
         assert_eq!(
-            values().with("E", "NODE_ENV", "development").with("web", "SERVICE_NAME", "my-service").with("web", "C", "${{SERVICE_NAME}}-${{environment.NODE_ENV}}").get("C"),
+            values().with("P", "ENVIRONMENT", "staging").with("web", "ENVIRONMENT", "${{project.ENVIRONMENT}}").get("ENVIRONMENT"),
+            "staging"
+        );
+        assert_eq!(
+            values().with("P", "DB", "d").with("E", "NAME", "n").with("web", "U", "${{project.DB}}/${{environment.NAME}}").get("U"),
+            "d/n"
+        );
+        assert_eq!(
+            values()
+                .with("E", "NODE_ENV", "development")
+                .with("web", "SERVICE_NAME", "my-service")
+                .with("web", "C", "${{SERVICE_NAME}}-${{environment.NODE_ENV}}")
+                .get("C"),
             "my-service-development"
         );
         let database = values().with("db", "PASSWORD", "x").with("+db", "HOST", "db-host").with("+db", "PORT", "5432");
-        assert_eq!(database.with("web", "U", "postgres://u:${{db.PASSWORD}}@${{service.db.HOST}}:${{db.PORT}}").get("U"), "postgres://u:x@db-host:5432");
-        assert_eq!(values().with("P", "A", "p").with("P", "B", "${{A}}").with("web", "A", "s").get("B"), "p", "a value is read in its own level");
+        assert_eq!(
+            database.with("web", "U", "postgres://u:${{db.PASSWORD}}@${{service.db.HOST}}:${{db.PORT}}").get("U"),
+            "postgres://u:x@db-host:5432"
+        );
+        assert_eq!(
+            values().with("P", "A", "p").with("P", "B", "${{A}}").with("web", "A", "s").get("B"),
+            "p",
+            "a value is read in its own level"
+        );
         assert_eq!(values().with("E", "REGION", "eu").with("db", "X", "${{REGION}}").with("web", "Y", "${{db.X}}").get("Y"), "eu");
         assert_eq!(values().with("+web", "PORT", "3000").with("web", "PORT", "1").get("PORT"), "3000", "what Seaway sets wins");
         assert_eq!(values().with("web", "X", "$${{A}} pa$$word ${{").get("X"), "${{A}} pa$$word ${{");
@@ -326,8 +355,12 @@ mod tests {
 
     #[test]
     fn missing_names_are_named() {
-        assert!(values().with("web", "X", "${{project.MISSING}}").error().starts_with("Invalid project environment variable: project.MISSING"));
-        assert!(values().with("web", "X", "${{environment.MISSING}}").error().starts_with("Invalid environment variable: environment.MISSING"));
+        assert!(
+            values().with("web", "X", "${{project.MISSING}}").error().starts_with("Invalid project environment variable: project.MISSING")
+        );
+        assert!(
+            values().with("web", "X", "${{environment.MISSING}}").error().starts_with("Invalid environment variable: environment.MISSING")
+        );
         assert!(values().with("web", "X", "${{MISSING}}").error().starts_with("Invalid service environment variable: MISSING"));
         assert!(values().with("web", "X", "${{db.URL}}").error().contains("no service `db`"));
         assert!(values().with("db", "A", "1").with("web", "X", "${{db.URL}}").error().contains("no variable `URL`"));
@@ -359,7 +392,9 @@ mod tests {
 
     #[test]
     fn what_a_secret_flowed_into_is_hidden() {
-        let resolved = resolve("web", &values().with("db!", "PASSWORD", "s3cr3t").with("web", "URL", "u:${{db.PASSWORD}}").with("web", "PLAIN", "p")).unwrap();
+        let resolved =
+            resolve("web", &values().with("db!", "PASSWORD", "s3cr3t").with("web", "URL", "u:${{db.PASSWORD}}").with("web", "PLAIN", "p"))
+                .unwrap();
         assert!(resolved.values["URL"].hidden && !resolved.values["PLAIN"].hidden);
         assert_eq!(resolved.masks.len(), 1);
         assert_eq!(resolved.masks[0].reveal(), "s3cr3t");

@@ -103,9 +103,7 @@ impl Transport for SmtpTransport {
         let formed = mime::format(message).map_err(|error| MailError::Permanent(error.to_string()))?;
         let sent = tokio::time::timeout(SEND_TIMEOUT, self.inner.send(formed)).await;
         let answer = sent
-            .map_err(|_| {
-                MailError::Transient(format!("{} did not answer in {} s", self.server, SEND_TIMEOUT.as_secs()))
-            })?
+            .map_err(|_| MailError::Transient(format!("{} did not answer in {} s", self.server, SEND_TIMEOUT.as_secs())))?
             .map_err(|error| self.classify(&error))?;
         let lines = answer.message().collect::<Vec<_>>().join(" ");
         Ok(Receipt { detail: text::one_line(&format!("{} {lines}", answer.code()), text::LINE_LENGTH_MAX) })
@@ -119,9 +117,9 @@ impl SmtpTransport {
         let code = error.status().map(u16::from);
         let detail = text::one_line(&format!("{}: {error}", self.server), text::LINE_LENGTH_MAX);
         match code {
-            Some(530 | 534 | 535 | 538) => MailError::Transient(format!(
-                "the SMTP server refuses the credentials; check user and password ({detail})"
-            )),
+            Some(530 | 534 | 535 | 538) => {
+                MailError::Transient(format!("the SMTP server refuses the credentials; check user and password ({detail})"))
+            }
             _ if error.is_permanent() => MailError::Permanent(detail),
             _ => MailError::Transient(detail),
         }

@@ -49,11 +49,7 @@ fn every_mail_keeps_the_rules_of_format() {
             header("Feedback-ID"),
             format!(
                 "{kind}:{}:seaway",
-                if kind.starts_with("deployment") || kind.starts_with("service") {
-                    "operational"
-                } else {
-                    "transactional"
-                }
+                if kind.starts_with("deployment") || kind.starts_with("service") { "operational" } else { "transactional" }
             )
         );
         assert!(parsed.message_id().unwrap().ends_with("@mail.lighthouse.example"));
@@ -68,9 +64,7 @@ fn every_mail_keeps_the_rules_of_format() {
             .parts
             .iter()
             .map(|part| {
-                part.content_type()
-                    .map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()))
-                    .unwrap_or_default()
+                part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default())).unwrap_or_default()
             })
             .collect();
         assert_eq!(types, ["multipart/alternative", "text/plain", "text/html"], "{kind}: text first");
@@ -82,9 +76,7 @@ fn every_mail_keeps_the_rules_of_format() {
         for forbidden in ["<img", "<script", "<link", "url(", "src=", "@import", "cid:"] {
             assert!(!html.contains(forbidden), "{kind}: {forbidden}");
         }
-        for required in
-            ["<html lang=\"en\">", "name=\"color-scheme\" content=\"light dark\"", "prefers-color-scheme: dark"]
-        {
+        for required in ["<html lang=\"en\">", "name=\"color-scheme\" content=\"light dark\"", "prefers-color-scheme: dark"] {
             assert!(html.contains(required), "{kind}: {required}");
         }
         // Every link of the HTML part is in the text part.
@@ -113,11 +105,7 @@ fn with_text(text: &str) -> Vec<Template> {
             log_lines: vec![text.into(); 40],
             link: samples::link("deployments/dep_1"),
         },
-        Template::TokenExpiring {
-            token_name: text.into(),
-            expires_at: samples::time(),
-            tokens_link: samples::link("account/tokens"),
-        },
+        Template::TokenExpiring { token_name: text.into(), expires_at: samples::time(), tokens_link: samples::link("account/tokens") },
     ]
 }
 

@@ -44,12 +44,7 @@ pub fn link(path: &str) -> String {
 /// Every template once. The match fails to compile when one is added without a sample.
 pub fn all() -> Vec<Template> {
     let samples = vec![
-        Template::VerifyEmail {
-            code: "042917".into(),
-            code_minutes: 15,
-            link: link("verify/Zm9v?a=1&b=2"),
-            link_hours: 24,
-        },
+        Template::VerifyEmail { code: "042917".into(), code_minutes: 15, link: link("verify/Zm9v?a=1&b=2"), link_hours: 24 },
         Template::PasswordReset { link: link("reset/Zm9v"), link_minutes: 30 },
         Template::PasswordResetUnknown { sign_up_link: link("sign-up") },
         Template::PasswordChanged { at: time(), origin: origin(), reset_link: link("reset") },
@@ -75,19 +70,10 @@ pub fn all() -> Vec<Template> {
             phase: "health check".into(),
             cause: "The app listens on port 8080, but the service says 3000.".into(),
             next_step: "Set the port of the service to 8080, or let the app listen on $PORT.".into(),
-            log_lines: vec![
-                "\u{1b}[32mstarting\u{1b}[0m".into(),
-                "  listening on <0.0.0.0:8080>".into(),
-                "GET /health 200".into(),
-            ],
+            log_lines: vec!["\u{1b}[32mstarting\u{1b}[0m".into(), "  listening on <0.0.0.0:8080>".into(), "GET /health 200".into()],
             link: link("deployments/dep_1"),
         },
-        Template::DeploymentRecovered {
-            place: place(),
-            commit: None,
-            release: "v12".into(),
-            link: link("deployments/dep_2"),
-        },
+        Template::DeploymentRecovered { place: place(), commit: None, release: "v12".into(), link: link("deployments/dep_2") },
         Template::ServiceCrashed {
             place: place(),
             exit: "exit code 137 (out of memory)".into(),
@@ -97,12 +83,7 @@ pub fn all() -> Vec<Template> {
             log_lines: vec!["allocating 512 MB".into(), "Killed".into()],
             link: link("services/svc_1"),
         },
-        Template::EmailChangeVerify {
-            code: "770031".into(),
-            code_minutes: 15,
-            link: link("verify/YmFy"),
-            link_hours: 24,
-        },
+        Template::EmailChangeVerify { code: "770031".into(), code_minutes: 15, link: link("verify/YmFy"), link_hours: 24 },
         Template::AccountExists { log_in_link: link("log-in"), reset_link: link("reset-password") },
         Template::OwnershipOffered {
             giver: "Grace Hopper".into(),

@@ -39,11 +39,7 @@ async fn server(answers: &[(&'static str, &'static str)]) -> Server {
     Server { port, heard }
 }
 
-async fn converse<S: AsyncRead + AsyncWrite>(
-    stream: S,
-    answers: Arc<HashMap<&'static str, &'static str>>,
-    heard: Heard,
-) -> Option<()> {
+async fn converse<S: AsyncRead + AsyncWrite>(stream: S, answers: Arc<HashMap<&'static str, &'static str>>, heard: Heard) -> Option<()> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
     let answer = |verb: &'static str, usual: &'static str| answers.get(verb).copied().unwrap_or(usual);
@@ -142,8 +138,7 @@ async fn refused_credentials_wait_for_the_operator_and_stay_out_of_the_error() {
     let ehlo = ("EHLO", "250-test\r\n250 AUTH PLAIN LOGIN");
     let server = server(&[ehlo, ("AUTH", "535 5.7.8 bad credentials")]).await;
     let credentials = SmtpCredentials { user: "relay-user".into(), password: Secret::new("hunter2hunter2".into()) };
-    let transport =
-        SmtpTransport::new(SmtpSettings { credentials: Some(credentials.clone()), ..settings(server.port) }).unwrap();
+    let transport = SmtpTransport::new(SmtpSettings { credentials: Some(credentials.clone()), ..settings(server.port) }).unwrap();
     let error = transport.send(&samples::compose(&samples::all()[0])).await.unwrap_err();
     assert!(matches!(&error, MailError::Transient(text) if text.contains("refuses the credentials")), "{error}");
     assert!(!format!("{error}{error:?}{transport:?}{credentials:?}").contains("hunter2"));
@@ -177,13 +172,9 @@ fn settings_that_would_send_in_the_clear_are_refused() {
     for host in ["localhost", "127.0.0.1", "::1"] {
         assert!(SmtpTransport::new(SmtpSettings { host: host.into(), ..settings(25) }).is_ok(), "{host}");
     }
-    assert!(matches!(
-        SmtpTransport::new(SmtpSettings { host: String::new(), ..settings(25) }),
-        Err(InvalidSettings::NoHost)
-    ));
+    assert!(matches!(SmtpTransport::new(SmtpSettings { host: String::new(), ..settings(25) }), Err(InvalidSettings::NoHost)));
     let pem = Some("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----".to_owned());
-    let result =
-        SmtpTransport::new(SmtpSettings { encryption: Encryption::Tls, root_certificate_pem: pem, ..settings(465) });
+    let result = SmtpTransport::new(SmtpSettings { encryption: Encryption::Tls, root_certificate_pem: pem, ..settings(465) });
     assert!(matches!(result, Err(InvalidSettings::Tls(_))));
 }
 

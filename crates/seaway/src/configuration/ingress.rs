@@ -27,7 +27,11 @@ impl IngressConfiguration {
         };
         let base_domain = values.text("base_domain").trim().trim_end_matches('.').to_ascii_lowercase();
         let letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
-        if base_domain.is_empty() || base_domain.len() > 190 || !base_domain.chars().all(letter) || base_domain.split('.').any(str::is_empty) {
+        if base_domain.is_empty()
+            || base_domain.len() > 190
+            || !base_domain.chars().all(letter)
+            || base_domain.split('.').any(str::is_empty)
+        {
             return Err(values.invalid("base_domain", format!("{base_domain:?} is not a domain such as apps.example.org")));
         }
         Ok(Self {

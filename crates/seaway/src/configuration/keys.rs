@@ -66,7 +66,11 @@ pub const KEYS: &[Key] = &[
     },
     key("builds_at_once", "2", "builds that run at the same time"),
     key("deployments_at_once", "4", "deployments that run at the same time in this process"),
-    key("firewall", "required", "`required`: no app starts before the rules that keep it away from others and from this machine; `off`: for hosts without the right to set them (shown in the health)"),
+    key(
+        "firewall",
+        "required",
+        "`required`: no app starts before the rules that keep it away from others and from this machine; `off`: for hosts without the right to set them (shown in the health)",
+    ),
     key("address_range", "10.213.0.0/16", "range that the networks of environments are cut from"),
     key("ranges_denied", "", "further networks that no app may reach, separated by commas"),
     key("bind_allowed", "", "host folders that bind mounts may use, separated by `:`"),

@@ -167,9 +167,14 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, Invalid> {
         let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or("").lines().count().max(1));
         Invalid::new(&name, format!("line {line} is not TOML: {}", error.message()))
     })?;
-    table.into_iter().map(|(key, value)| text_of(&value).map(|text| (key.clone(), text)).ok_or_else(|| {
-        Invalid::new(&key, "the file holds plain keys with texts, numbers, true, false, or arrays of texts")
-    })).collect()
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            text_of(&value)
+                .map(|text| (key.clone(), text))
+                .ok_or_else(|| Invalid::new(&key, "the file holds plain keys with texts, numbers, true, false, or arrays of texts"))
+        })
+        .collect()
 }
 
 fn text_of(value: &toml::Value) -> Option<String> {

@@ -8,8 +8,28 @@ use super::{Invalid, Values};
 
 /// What people leave in place of a secret.
 const EXAMPLES: &[&str] = &[
-    "changeme", "change-me", "change_me", "password", "passwd", "secret", "example", "default", "admin", "root", "test", "postgres", "seaway",
-    "12345", "123456", "12345678", "qwerty", "letmein", "todo", "xxx", "your-password", "mysecretpassword",
+    "changeme",
+    "change-me",
+    "change_me",
+    "password",
+    "passwd",
+    "secret",
+    "example",
+    "default",
+    "admin",
+    "root",
+    "test",
+    "postgres",
+    "seaway",
+    "12345",
+    "123456",
+    "12345678",
+    "qwerty",
+    "letmein",
+    "todo",
+    "xxx",
+    "your-password",
+    "mysecretpassword",
 ];
 
 pub fn is_example(secret: &str) -> bool {

@@ -56,7 +56,8 @@ pub fn start(
         fileserver: None,
         frontends: Vec::new(),
     };
-    let server = LocalServer::new(config, Arc::clone(clock), Arc::clone(entropy)).context("the folder of the server side cannot be used")?;
+    let server =
+        LocalServer::new(config, Arc::clone(clock), Arc::clone(entropy)).context("the folder of the server side cannot be used")?;
     Ok(Arc::new(server))
 }
 

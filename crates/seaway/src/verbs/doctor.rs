@@ -44,7 +44,8 @@ fn bad(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>)
 /// # Errors
 /// None of its own: what is wrong is a line, and exit code 1.
 pub async fn run(configuration: &Configuration, json: bool) -> Result<ExitCode> {
-    let source = configuration.file.as_ref().map_or_else(|| "no file, environment and defaults".to_owned(), |file| file.display().to_string());
+    let source =
+        configuration.file.as_ref().map_or_else(|| "no file, environment and defaults".to_owned(), |file| file.display().to_string());
     let serves = is_locked(&configuration.data_dir);
     let mut checks = vec![ok("configuration", source), data_dir(configuration)];
     checks.extend(database_and_key(configuration).await);
@@ -83,14 +84,19 @@ fn data_dir(configuration: &Configuration) -> Check {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => ok("data folder", format!("{shown} will be made at the first start")),
         Err(error) => bad("data folder", format!("{shown}: {error}"), "choose another with --data-dir, or give this user the right to it"),
         Ok(metadata) if !metadata.is_dir() => bad("data folder", format!("{shown} is not a folder"), "choose another with --data-dir"),
-        Ok(metadata) if metadata.mode() & OTHERS != 0 => bad("data folder", format!("others can enter {shown}"), format!("chmod 700 {shown}")),
+        Ok(metadata) if metadata.mode() & OTHERS != 0 => {
+            bad("data folder", format!("others can enter {shown}"), format!("chmod 700 {shown}"))
+        }
         Ok(_) => ok("data folder", format!("{shown} is private")),
     }
 }
 
 async fn database_and_key(configuration: &Configuration) -> Vec<Check> {
     let kind = configuration.database.kind();
-    if configuration.database.is_sqlite() && !configuration.data_dir.join("seaway.db").exists() && configuration.database.url.reveal().contains("seaway.db") {
+    if configuration.database.is_sqlite()
+        && !configuration.data_dir.join("seaway.db").exists()
+        && configuration.database.url.reveal().contains("seaway.db")
+    {
         return vec![ok("database", "SQLite, made at the first start"), ok("master key", "made at the first start; back it up then")];
     }
     let remedy = "check database_url, and that the database runs";
@@ -172,7 +178,11 @@ async fn docker(configuration: &Configuration) -> Check {
 fn firewall(configuration: &Configuration) -> Check {
     use deployer::network::firewall::FirewallMode;
     if configuration.server.firewall == FirewallMode::Off {
-        return bad("firewall", "turned off by the setting firewall", "apps can reach this machine and each other; use firewall = \"required\"");
+        return bad(
+            "firewall",
+            "turned off by the setting firewall",
+            "apps can reach this machine and each other; use firewall = \"required\"",
+        );
     }
     match Program::Iptables.find() {
         None => bad("firewall", "iptables is not installed", "install it (apt install iptables)"),
@@ -196,7 +206,9 @@ async fn panel(configuration: &Configuration, serves: bool) -> Check {
         match (serves, connected) {
             (true, true) => {}
             (true, false) => return bad("panel", format!("`serve` runs but does not answer at {address}"), "look into its log"),
-            (false, true) => return bad("panel", format!("another program listens on {address}"), "stop it, or set `listen` to a free port"),
+            (false, true) => {
+                return bad("panel", format!("another program listens on {address}"), "stop it, or set `listen` to a free port");
+            }
             (false, false) => {
                 if let Err(error) = free() {
                     return bad("panel", format!("{address}: {error}"), "set `listen` to an address and port that this user may use");
@@ -218,7 +230,11 @@ async fn ingress(configuration: &Configuration) -> Check {
     }
     for address in &configuration.ingress.listen {
         if let Err(error) = TcpListener::bind(address) {
-            return bad("ingress", format!("{address}: {error}"), "stop what listens there, or set `ingress_listen`; ports below 1024 need a right");
+            return bad(
+                "ingress",
+                format!("{address}: {error}"),
+                "stop what listens there, or set `ingress_listen`; ports below 1024 need a right",
+            );
         }
     }
     ok("ingress", "does not run; its ports are free (`serve` starts it)")
@@ -230,10 +246,15 @@ async fn base_domain(configuration: &Configuration) -> Check {
         return ok("base domain", format!("{domain}: browsers take it for this machine"));
     }
     let host = format!("seaway-doctor.{domain}:80");
-    let resolved = tokio::task::spawn_blocking(move || host.to_socket_addrs().map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()));
+    let resolved =
+        tokio::task::spawn_blocking(move || host.to_socket_addrs().map(|found| found.map(|address| address.ip()).collect::<Vec<_>>()));
     match tokio::time::timeout(WAIT, resolved).await {
-        Ok(Ok(Ok(addresses))) if !addresses.is_empty() => ok("base domain", format!("*.{domain} is {}", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
-        _ => bad("base domain", format!("*.{domain} does not resolve"), format!("make a DNS record *.{domain} that points at this machine")),
+        Ok(Ok(Ok(addresses))) if !addresses.is_empty() => {
+            ok("base domain", format!("*.{domain} is {}", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")))
+        }
+        _ => {
+            bad("base domain", format!("*.{domain} does not resolve"), format!("make a DNS record *.{domain} that points at this machine"))
+        }
     }
 }
 
@@ -243,7 +264,9 @@ async fn mail(configuration: &Configuration) -> Check {
     };
     match tokio::time::timeout(WAIT, TcpStream::connect((smtp.host.as_str(), smtp.port))).await {
         Ok(Ok(_)) => ok("mail", format!("{}:{} answers", smtp.host, smtp.port)),
-        Ok(Err(error)) => bad("mail", format!("{}:{}: {error}", smtp.host, smtp.port), "check smtp_url and this machine's outgoing firewall"),
+        Ok(Err(error)) => {
+            bad("mail", format!("{}:{}: {error}", smtp.host, smtp.port), "check smtp_url and this machine's outgoing firewall")
+        }
         Err(_) => bad("mail", format!("{}:{} does not answer", smtp.host, smtp.port), "many hosts block port 25: use 587 or 465"),
     }
 }

@@ -40,7 +40,9 @@ pub async fn rotate(configuration: &Configuration, master: bool, data: bool, org
     }
     if data {
         let tenants = match organization {
-            Some(text) => vec![text.parse::<OrganizationId>().with_context(|| format!("{text:?} is not the id of an organization (org_…)"))?.uuid()],
+            Some(text) => {
+                vec![text.parse::<OrganizationId>().with_context(|| format!("{text:?} is not the id of an organization (org_…)"))?.uuid()]
+            }
             None => tenants(&control).await?,
         };
         for tenant in tenants {
@@ -56,7 +58,11 @@ pub async fn rotate(configuration: &Configuration, master: bool, data: bool, org
                 say::line(format!("{}: data key version {}, {} values sealed anew", name(tenant), done.version, done.resealed));
             }
             if done.unreadable > 0 {
-                say::remark(format!("{}: {} values do not open under any key; they were left as they are (see the log)", name(tenant), done.unreadable));
+                say::remark(format!(
+                    "{}: {} values do not open under any key; they were left as they are (see the log)",
+                    name(tenant),
+                    done.unreadable
+                ));
             }
         }
     }
@@ -81,7 +87,8 @@ pub async fn list(configuration: &Configuration, json: bool) -> Result<()> {
 }
 
 async fn tenants(control: &control::Control) -> Result<Vec<Uuid>> {
-    let mut tenants: Vec<Uuid> = data_keys::list_progress(&mut control.store().read().await?).await?.into_iter().map(|row| row.tenant).collect();
+    let mut tenants: Vec<Uuid> =
+        data_keys::list_progress(&mut control.store().read().await?).await?.into_iter().map(|row| row.tenant).collect();
     tenants.dedup();
     Ok(tenants)
 }

@@ -59,7 +59,10 @@ pub async fn backup(
     if with_key {
         say::line("it holds the master key under your passphrase: whoever has both can read every secret");
     } else {
-        say::line(format!("it does not hold master key {}: a restore needs the key file too, keep it in another place", report.manifest.master_key));
+        say::line(format!(
+            "it does not hold master key {}: a restore needs the key file too, keep it in another place",
+            report.manifest.master_key
+        ));
     }
     Ok(())
 }
@@ -71,7 +74,8 @@ pub async fn restore(configuration: &Configuration, options: &Restoring<'_>, jso
     let passphrase = options.passphrase_file.map(passphrase).transpose()?;
     let mut keys = Vec::new();
     if let Some(path) = options.key_file {
-        let text = Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("the key file {} cannot be read", path.display()))?);
+        let text =
+            Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("the key file {} cannot be read", path.display()))?);
         keys.push(MasterKey::from_text(&text).with_context(|| format!("{} does not hold a master key", path.display()))?);
     }
     // The key of this machine is the right one when an instance goes back in time.

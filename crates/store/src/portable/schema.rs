@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::portable::cell::Kind;
-use crate::{Dialect, StoreError, Unit, row, Row as _};
+use crate::{Dialect, Row as _, StoreError, Unit, row};
 
 pub(crate) struct Table {
     pub(crate) name: String,

@@ -2,9 +2,9 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use crate::StoreError;
 use crate::backend::Names;
 use crate::database::APPLICATION_NAME;
-use crate::StoreError;
 
 /// Processes that use the database now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,12 +19,29 @@ async fn fill(store: &Store) {
     for (place, operator) in [(1, true), (2, false)] {
         let text = "INSERT INTO users (id, email, email_key, name, operator, settings, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)";
         let email = format!("p{place}@example.test");
-        execute!(&mut write, text, Uuid::from_u128(place), &email, &email, "Zoë \"Q\"\n\u{1f6a2}", operator, json!({"a": [1, null, "x"]}), 1i64, now).await.unwrap();
+        execute!(
+            &mut write,
+            text,
+            Uuid::from_u128(place),
+            &email,
+            &email,
+            "Zoë \"Q\"\n\u{1f6a2}",
+            operator,
+            json!({"a": [1, null, "x"]}),
+            1i64,
+            now
+        )
+        .await
+        .unwrap();
     }
     let text = "INSERT INTO sessions (id, user_id, digest, created_at, last_used_at, confirmed_at, expires_at) VALUES ($1, $2, $3, $4, $4, $4, $4)";
     execute!(&mut write, text, Uuid::from_u128(9), Uuid::from_u128(1), vec![1u8, 2], now).await.unwrap();
     jobs::enqueue(&mut write, &clock, &entropy, NewJob::new("test.kind", None, json!({"k": 1}))).await.unwrap();
-    let record = Record { details: json!({"b": 1, "a": "ü"}), source_address: Some("192.0.2.0/24".into()), ..Record::new(Chain::Instance, Actor::system("test"), "test.done") };
+    let record = Record {
+        details: json!({"b": 1, "a": "ü"}),
+        source_address: Some("192.0.2.0/24".into()),
+        ..Record::new(Chain::Instance, Actor::system("test"), "test.done")
+    };
     audit::append(&mut write, &clock, &entropy, record).await.unwrap();
     write.commit().await.unwrap();
 }
@@ -34,7 +51,8 @@ fn files(folder: &std::path::Path) -> BTreeMap<String, Vec<serde_json::Value>> {
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            let mut lines: Vec<serde_json::Value> = std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let mut lines: Vec<serde_json::Value> =
+                std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             // JSON's text is written differently, its value is the same.
             for row in lines.iter_mut().skip(1) {
                 for cell in row.as_array_mut().unwrap() {
@@ -85,7 +103,9 @@ async fn an_export_is_of_one_moment_while_others_write() {
             while !told.load(std::sync::atomic::Ordering::Relaxed) {
                 let mut write = writer.write().await.unwrap();
                 jobs::enqueue(&mut write, &clock, &entropy, NewJob::new("test.kind", None, json!({}))).await.unwrap();
-                audit::append(&mut write, &clock, &entropy, Record::new(Chain::Instance, Actor::system("test"), "test.done")).await.unwrap();
+                audit::append(&mut write, &clock, &entropy, Record::new(Chain::Instance, Actor::system("test"), "test.done"))
+                    .await
+                    .unwrap();
                 write.commit().await.unwrap();
                 count += 1;
             }
@@ -136,7 +156,8 @@ fn every_sealed_column_is_walked() {
             }
         }
     }
-    let mut walked: Vec<(String, String)> = store::sealed::SEALED.iter().map(|column| (column.table.to_owned(), column.column.to_owned())).collect();
+    let mut walked: Vec<(String, String)> =
+        store::sealed::SEALED.iter().map(|column| (column.table.to_owned(), column.column.to_owned())).collect();
     walked.sort();
     assert_eq!(declared, walked);
 }

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::credential::CredentialKind;
-use domain::id::{CredentialId, DomainId, EnvironmentId, Id, OrganizationId, ProjectId, ReleaseId, ServiceId, TagId, UploadId, VariableId, VolumeId};
+use domain::id::{
+    CredentialId, DomainId, EnvironmentId, Id, OrganizationId, ProjectId, ReleaseId, ServiceId, TagId, UploadId, VariableId, VolumeId,
+};
 use domain::project::EnvironmentKind;
 use domain::service::{Configuration, ServiceKind};
 use domain::variables::VariableKind;
@@ -179,7 +181,10 @@ async fn projects_and_environments() {
         assert!(matches!(store::projects::update(&mut write, &project).await, Err(StoreError::Stale { .. })));
         drop(write);
         let mut write = store.write().await.unwrap();
-        assert!(matches!(store::projects::mark_deleting(&mut write, two.organization, project.id, maker.now()).await, Err(StoreError::NotFound { .. })));
+        assert!(matches!(
+            store::projects::mark_deleting(&mut write, two.organization, project.id, maker.now()).await,
+            Err(StoreError::NotFound { .. })
+        ));
         drop(write);
         let mut read = store.read().await.unwrap();
         let found = store::projects::find(&mut read, one.organization, project.id).await.unwrap().unwrap();
@@ -215,7 +220,10 @@ async fn services_know_whether_they_changed_since_their_release() {
         assert_eq!(row.current_release_id, Some(release));
         assert_eq!(store::services::touch(&mut write, organization, store::services::Reach::Project(one.project.id)).await.unwrap(), 1);
         assert_eq!(store::services::touch(&mut write, two.organization, store::services::Reach::Service(id)).await.unwrap(), 0);
-        assert_eq!(store::services::touch(&mut write, organization, store::services::Reach::Environment(one.environment.id)).await.unwrap(), 1);
+        assert_eq!(
+            store::services::touch(&mut write, organization, store::services::Reach::Environment(one.environment.id)).await.unwrap(),
+            1
+        );
         let mut row = store::services::get_locked(&mut write, organization, id).await.unwrap();
         assert!(row.draft());
         row.configuration.0.port = 8080;
@@ -311,7 +319,9 @@ async fn variables_have_versions() {
         assert_ne!(empty, first);
         for number in 2..=store::variables::VERSIONS_KEPT + 2 {
             store::variables::insert_version(&mut write, &version(&maker, &row, number, None)).await.unwrap();
-            store::variables::set_current(&mut write, organization, row.id, number, VariableKind::Secret, vec!["db".into()], maker.now()).await.unwrap();
+            store::variables::set_current(&mut write, organization, row.id, number, VariableKind::Secret, vec!["db".into()], maker.now())
+                .await
+                .unwrap();
         }
         assert_ne!(store::variables::set_version(&mut write, organization, ScopeKind::Service, scope).await.unwrap(), first);
         write.commit_without_audit("test").await.unwrap();
@@ -332,7 +342,10 @@ async fn variables_have_versions() {
         drop(write);
         let mut read = store.read().await.unwrap();
         let found = store::variables::find(&mut read, organization, ScopeKind::Service, scope, "A").await.unwrap().unwrap();
-        assert_eq!((found.version, found.kind, found.plain_value, found.refers_to.0), (22, VariableKind::Secret, None, vec!["db".to_owned()]));
+        assert_eq!(
+            (found.version, found.kind, found.plain_value, found.refers_to.0),
+            (22, VariableKind::Secret, None, vec!["db".to_owned()])
+        );
         assert!(store::variables::find(&mut read, organization, ScopeKind::File, scope, "A").await.unwrap().is_none());
         assert_eq!(store::variables::all_of_scope(&mut read, organization, ScopeKind::Service, scope).await.unwrap().len(), 1);
         assert!(store::variables::all_of_scope(&mut read, two.organization, ScopeKind::Service, scope).await.unwrap().is_empty());
@@ -449,7 +462,10 @@ async fn credentials_domains_volumes_uploads_and_tags() {
         assert!(store::credentials::list(&mut read, organization, Some(CredentialKind::Registry), &page).await.unwrap().rows.is_empty());
         assert_eq!(store::credentials::list(&mut read, organization, None, &page).await.unwrap().rows.len(), 1);
         let domains = store::domains::all_of_service(&mut read, organization, service).await.unwrap();
-        assert_eq!(domains.iter().map(|row| (row.host.as_str(), row.is_primary)).collect::<Vec<_>>(), [("b.test", true), ("a.test", false)]);
+        assert_eq!(
+            domains.iter().map(|row| (row.host.as_str(), row.is_primary)).collect::<Vec<_>>(),
+            [("b.test", true), ("a.test", false)]
+        );
         assert!(store::domains::all_of_service(&mut read, two.organization, service).await.unwrap().is_empty());
         assert!(store::domains::find(&mut read, organization, service, first.id).await.unwrap().is_some());
         assert!(store::domains::find_by_host(&mut read, organization, service, "a.test").await.unwrap().is_some());
@@ -459,7 +475,10 @@ async fn credentials_domains_volumes_uploads_and_tags() {
         assert!(store::volumes::find_any(&mut read, volume.id).await.unwrap().is_some());
         assert_eq!(store::volumes::all_of_service(&mut read, organization, service).await.unwrap().len(), 1);
         assert_eq!(store::volumes::all(&mut read).await.unwrap().len(), 1);
-        assert_eq!(store::uploads::find(&mut read, organization, upload.id).await.unwrap().unwrap().format, store::uploads::ArchiveFormat::TarGz);
+        assert_eq!(
+            store::uploads::find(&mut read, organization, upload.id).await.unwrap().unwrap().format,
+            store::uploads::ArchiveFormat::TarGz
+        );
         assert!(store::uploads::find_any(&mut read, upload.id).await.unwrap().is_some());
         assert_eq!(store::uploads::list(&mut read, organization, service, &page).await.unwrap().rows.len(), 1);
         assert_eq!(store::uploads::all_of_service(&mut read, organization, service).await.unwrap().len(), 1);
@@ -500,7 +519,10 @@ async fn search_finds_parts_of_names_and_takes_signs_literally() {
         let found = store::search::by_name(&mut read, &[one.organization], "SHO", 10).await.unwrap();
         assert_eq!(found.iter().map(|row| (row.kind.as_str(), row.slug.as_str())).collect::<Vec<_>>(), [("project", "shop")]);
         assert!(found.iter().all(|row| row.organization_id == one.organization));
-        assert_eq!(store::search::by_name(&mut read, &[one.organization], "web", 10).await.unwrap()[0].project_id, Some(one.project.id.uuid()));
+        assert_eq!(
+            store::search::by_name(&mut read, &[one.organization], "web", 10).await.unwrap()[0].project_id,
+            Some(one.project.id.uuid())
+        );
         for text in ["%", "_", "\\", "' OR 1=1 --"] {
             assert!(store::search::by_name(&mut read, &[one.organization], text, 10).await.unwrap().is_empty(), "{text}");
         }

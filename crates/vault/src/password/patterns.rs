@@ -76,10 +76,7 @@ fn is_one_or_two_common(text: &str) -> bool {
     let joined: String = text.chars().filter(|character| character.is_alphanumeric()).collect();
     lists::is_common(&joined)
         || joined.char_indices().map(|(place, _)| joined.split_at(place)).any(|(one, two)| {
-            one.len() >= WORD_LENGTH_MIN
-                && two.len() >= WORD_LENGTH_MIN
-                && lists::is_common(one)
-                && lists::is_common(two)
+            one.len() >= WORD_LENGTH_MIN && two.len() >= WORD_LENGTH_MIN && lists::is_common(one) && lists::is_common(two)
         })
 }
 
@@ -99,7 +96,6 @@ fn plain_letters(text: &str) -> String {
 
 fn is_mostly(text: &str, neighbours: impl Fn(char, char) -> bool) -> bool {
     let pairs = text.chars().zip(text.chars().skip(1));
-    let (hits, all) =
-        pairs.fold((0, 0), |(hits, all), (one, next)| (hits + usize::from(neighbours(one, next)), all + 1));
+    let (hits, all) = pairs.fold((0, 0), |(hits, all), (one, next)| (hits + usize::from(neighbours(one, next)), all + 1));
     all > 0 && hits * 6 >= all * PATTERN_SIXTHS
 }

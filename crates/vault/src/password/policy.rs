@@ -119,16 +119,14 @@ fn is_context(password: &str, context: &Context<'_>) -> bool {
         .collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let rest = words.iter().fold(password.to_owned(), |rest, word| rest.replace(word, "\u{0}"));
-    rest.contains('\u{0}')
-        && rest.chars().filter(|character| character.is_alphabetic()).count() < LETTERS_BESIDE_CONTEXT_MIN
+    rest.contains('\u{0}') && rest.chars().filter(|character| character.is_alphabetic()).count() < LETTERS_BESIDE_CONTEXT_MIN
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CONTEXT: Context<'_> =
-        Context { email: "margarethe@lighthouse.example", name: "Margarethe Ito", organization: "Harbor Ämter" };
+    const CONTEXT: Context<'_> = Context { email: "margarethe@lighthouse.example", name: "Margarethe Ito", organization: "Harbor Ämter" };
 
     fn check(password: &str) -> Result<(), Vec<Weakness>> {
         PasswordPolicy::default().check(&Secret::new(password.to_owned()), &CONTEXT)

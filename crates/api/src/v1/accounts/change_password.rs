@@ -19,7 +19,13 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(requester: Requester, visitor: Visitor, device: Device, control: Data<Control>, body: Body<ChangePassword>) -> Result<Answer<SignedIn>, ApiError> {
+async fn handle(
+    requester: Requester,
+    visitor: Visitor,
+    device: Device,
+    control: Data<Control>,
+    body: Body<ChangePassword>,
+) -> Result<Answer<SignedIn>, ApiError> {
     let session = control.change_password(&requester, &visitor, device.0.as_deref(), &body.0).await?;
     let cookie = cookie(&control, &session.cookie);
     Ok(Answer::ok(session.answer).cookie(cookie))

@@ -17,6 +17,11 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>, body: Body<ConfirmEmailChange>) -> Result<Answer<User>, ApiError> {
+async fn handle(
+    requester: Requester,
+    visitor: Visitor,
+    control: Data<Control>,
+    body: Body<ConfirmEmailChange>,
+) -> Result<Answer<User>, ApiError> {
     Ok(Answer::ok(control.confirm_email_change(&requester, &visitor, &body.0).await?))
 }

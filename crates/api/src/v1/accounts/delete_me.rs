@@ -6,11 +6,7 @@ use crate::{Answer, ApiError, Requester, Visitor};
 
 pub fn endpoint() -> Endpoint {
     let access = Access::SignedIn;
-    Endpoint::delete("delete_me", "/me", access)
-        .tag("accounts")
-        .summary("Delete the own account")
-        .step_up()
-        .handle(handle)
+    Endpoint::delete("delete_me", "/me", access).tag("accounts").summary("Delete the own account").step_up().handle(handle)
 }
 
 async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>) -> Result<Answer<()>, ApiError> {

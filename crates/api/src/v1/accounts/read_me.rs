@@ -7,11 +7,7 @@ use crate::{Answer, ApiError, Requester};
 
 pub fn endpoint() -> Endpoint {
     let access = Access::SignedIn;
-    Endpoint::get("read_me", "/me", access)
-        .tag("accounts")
-        .summary("Who am I")
-        .answers::<Me>(200)
-        .handle(handle)
+    Endpoint::get("read_me", "/me", access).tag("accounts").summary("Who am I").answers::<Me>(200).handle(handle)
 }
 
 async fn handle(requester: Requester, control: Data<Control>) -> Result<Answer<Me>, ApiError> {

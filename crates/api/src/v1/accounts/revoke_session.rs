@@ -6,10 +6,7 @@ use crate::{Answer, ApiError, Requester, Visitor};
 
 pub fn endpoint() -> Endpoint {
     let access = Access::SignedIn;
-    Endpoint::delete("revoke_session", "/me/sessions/{session}", access)
-        .tag("accounts")
-        .summary("End a session")
-        .handle(handle)
+    Endpoint::delete("revoke_session", "/me/sessions/{session}", access).tag("accounts").summary("End a session").handle(handle)
 }
 
 async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>, path: Path<String>) -> Result<Answer<()>, ApiError> {

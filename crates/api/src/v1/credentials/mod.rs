@@ -9,11 +9,5 @@ mod read;
 mod update;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        create::endpoint(),
-        delete::endpoint(),
-        list::endpoint(),
-        read::endpoint(),
-        update::endpoint(),
-    ]
+    vec![create::endpoint(), delete::endpoint(), list::endpoint(), read::endpoint(), update::endpoint()]
 }

@@ -19,6 +19,10 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(caller: Caller, control: Data<Control>, Query(query): Query<DeploymentsQuery>) -> Result<Answer<Page<Deployment>>, ApiError> {
+async fn handle(
+    caller: Caller,
+    control: Data<Control>,
+    Query(query): Query<DeploymentsQuery>,
+) -> Result<Answer<Page<Deployment>>, ApiError> {
     Ok(Answer::ok(control.list_organization_deployments(&caller, &query).await?))
 }

@@ -9,11 +9,5 @@ mod primary;
 mod remove;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        list::endpoint(),
-        list_all::endpoint(),
-        add::endpoint(),
-        remove::endpoint(),
-        primary::endpoint(),
-    ]
+    vec![list::endpoint(), list_all::endpoint(), add::endpoint(), remove::endpoint(), primary::endpoint()]
 }

@@ -7,9 +7,5 @@ mod set;
 mod unset;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        list::endpoint(),
-        set::endpoint(),
-        unset::endpoint(),
-    ]
+    vec![list::endpoint(), set::endpoint(), unset::endpoint()]
 }

@@ -16,6 +16,11 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>, body: Body<AcceptInvitation>) -> Result<Answer<Organization>, ApiError> {
+async fn handle(
+    requester: Requester,
+    visitor: Visitor,
+    control: Data<Control>,
+    body: Body<AcceptInvitation>,
+) -> Result<Answer<Organization>, ApiError> {
     Ok(Answer::ok(control.accept_invitation(&requester, &visitor, &body.0).await?))
 }

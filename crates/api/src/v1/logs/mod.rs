@@ -8,9 +8,5 @@ mod of_service;
 mod stream;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        of_deployment::endpoint(),
-        of_run::endpoint(),
-        of_service::endpoint(),
-    ]
+    vec![of_deployment::endpoint(), of_run::endpoint(), of_service::endpoint()]
 }

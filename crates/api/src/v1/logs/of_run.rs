@@ -19,6 +19,11 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(caller: Caller, control: Data<Control>, request: HttpRequest, Query(query): Query<LogsQuery>) -> Result<HttpResponse, ApiError> {
+async fn handle(
+    caller: Caller,
+    control: Data<Control>,
+    request: HttpRequest,
+    Query(query): Query<LogsQuery>,
+) -> Result<HttpResponse, ApiError> {
     super::stream::answer(&caller, &control, Kind::Run, &request, query).await
 }

@@ -37,7 +37,13 @@ enum Form {
 }
 
 /// Answers in the form that the request asks for.
-pub async fn answer(actor: &Actor, control: &Control, kind: Kind, request: &HttpRequest, mut query: LogsQuery) -> Result<HttpResponse, ApiError> {
+pub async fn answer(
+    actor: &Actor,
+    control: &Control,
+    kind: Kind,
+    request: &HttpRequest,
+    mut query: LogsQuery,
+) -> Result<HttpResponse, ApiError> {
     let form = form(request, &query);
     if form == Form::Text {
         return text(actor, control, kind, query).await;

@@ -17,6 +17,11 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(caller: Caller, control: Data<Control>, path: Path<(String, String)>, body: Body<ChangeMember>) -> Result<Answer<Member>, ApiError> {
+async fn handle(
+    caller: Caller,
+    control: Data<Control>,
+    path: Path<(String, String)>,
+    body: Body<ChangeMember>,
+) -> Result<Answer<Member>, ApiError> {
     Ok(Answer::ok(control.change_member(&caller, &path.1, &body.0).await?))
 }

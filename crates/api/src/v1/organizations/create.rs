@@ -16,7 +16,12 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>, body: Body<CreateOrganization>) -> Result<Answer<Organization>, ApiError> {
+async fn handle(
+    requester: Requester,
+    visitor: Visitor,
+    control: Data<Control>,
+    body: Body<CreateOrganization>,
+) -> Result<Answer<Organization>, ApiError> {
     let created = control.create_organization(&requester, &visitor, &body.0).await?;
     let location = format!("/organizations/{}", created.id);
     Ok(Answer::created(created, location))

@@ -12,5 +12,14 @@ mod read;
 mod update;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![accept_ownership::endpoint(), create::endpoint(), delete::endpoint(), leave::endpoint(), list::endpoint(), offer_ownership::endpoint(), read::endpoint(), update::endpoint()]
+    vec![
+        accept_ownership::endpoint(),
+        create::endpoint(),
+        delete::endpoint(),
+        leave::endpoint(),
+        list::endpoint(),
+        offer_ownership::endpoint(),
+        read::endpoint(),
+        update::endpoint(),
+    ]
 }

@@ -6,8 +6,5 @@ mod read;
 mod search;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        read::endpoint(),
-        search::endpoint(),
-    ]
+    vec![read::endpoint(), search::endpoint()]
 }

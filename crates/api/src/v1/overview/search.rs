@@ -15,6 +15,11 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>, Query(query): Query<SearchQuery>) -> Result<Answer<SearchResult>, ApiError> {
+async fn handle(
+    requester: Requester,
+    visitor: Visitor,
+    control: Data<Control>,
+    Query(query): Query<SearchQuery>,
+) -> Result<Answer<SearchResult>, ApiError> {
     Ok(Answer::ok(control.search(&requester, &visitor, &query).await?))
 }

@@ -7,9 +7,5 @@ mod read;
 mod update;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        list::endpoint(),
-        read::endpoint(),
-        update::endpoint(),
-    ]
+    vec![list::endpoint(), read::endpoint(), update::endpoint()]
 }

@@ -7,9 +7,5 @@ mod plan_cleanup;
 mod status;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        clean_up::endpoint(),
-        plan_cleanup::endpoint(),
-        status::endpoint(),
-    ]
+    vec![clean_up::endpoint(), plan_cleanup::endpoint(), status::endpoint()]
 }

@@ -10,12 +10,5 @@ mod read;
 mod terminal;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        cancel::endpoint(),
-        create::endpoint(),
-        create_terminal::endpoint(),
-        list::endpoint(),
-        read::endpoint(),
-        terminal::endpoint(),
-    ]
+    vec![cancel::endpoint(), create::endpoint(), create_terminal::endpoint(), list::endpoint(), read::endpoint(), terminal::endpoint()]
 }

@@ -28,7 +28,9 @@ pub fn endpoint() -> Endpoint {
     Endpoint::get("open_terminal", "/terminal", Access::Public)
         .tag("runs")
         .summary("Open a terminal by its ticket (WebSocket)")
-        .description("The first message is `{\"ticket\": \"…\", \"columns\": 80, \"rows\": 24}`; without a valid ticket the socket is closed.")
+        .description(
+            "The first message is `{\"ticket\": \"…\", \"columns\": 80, \"rows\": 24}`; without a valid ticket the socket is closed.",
+        )
         .media(Media::WebSocket)
         .status(101)
         .handle(handle)
@@ -87,7 +89,13 @@ async fn hello(control: &Control, messages: &mut AggregatedMessageStream) -> Res
 }
 
 /// Carries bytes until either side ends; answers why.
-async fn relay(control: &Control, session: &mut Session, messages: &mut AggregatedMessageStream, mut exec: ExecSession, actor: &Actor) -> String {
+async fn relay(
+    control: &Control,
+    session: &mut Session,
+    messages: &mut AggregatedMessageStream,
+    mut exec: ExecSession,
+    actor: &Actor,
+) -> String {
     let end = Instant::now() + LIFE_MAX;
     let mut idle = Instant::now() + IDLE_MAX;
     let mut recheck = tokio::time::interval_at(Instant::now() + RECHECK, RECHECK);

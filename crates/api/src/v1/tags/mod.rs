@@ -9,11 +9,5 @@ mod list;
 mod update;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        assign::endpoint(),
-        create::endpoint(),
-        delete::endpoint(),
-        list::endpoint(),
-        update::endpoint(),
-    ]
+    vec![assign::endpoint(), create::endpoint(), delete::endpoint(), list::endpoint(), update::endpoint()]
 }

@@ -17,6 +17,11 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(caller: Caller, path: Path<(String, String)>, control: Data<Control>, Body(body): Body<WriteTag>) -> Result<Answer<Tag>, ApiError> {
+async fn handle(
+    caller: Caller,
+    path: Path<(String, String)>,
+    control: Data<Control>,
+    Body(body): Body<WriteTag>,
+) -> Result<Answer<Tag>, ApiError> {
     Ok(Answer::ok(control.update_tag(&caller, &path.1, body).await?))
 }

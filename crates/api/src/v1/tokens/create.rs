@@ -18,7 +18,12 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>, body: Body<CreateToken>) -> Result<Answer<CreatedToken>, ApiError> {
+async fn handle(
+    requester: Requester,
+    visitor: Visitor,
+    control: Data<Control>,
+    body: Body<CreateToken>,
+) -> Result<Answer<CreatedToken>, ApiError> {
     let created = control.create_token(&requester, &visitor, &body.0).await?;
     let location = format!("/me/tokens/{}", created.token.id);
     Ok(Answer::created(created, location))

@@ -7,9 +7,5 @@ mod delete;
 mod list;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        create::endpoint(),
-        delete::endpoint(),
-        list::endpoint(),
-    ]
+    vec![create::endpoint(), delete::endpoint(), list::endpoint()]
 }

@@ -20,7 +20,11 @@ pub fn endpoints() -> [Endpoint; 3] {
     let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesRead };
     [
         Endpoint::get("export_project_variables", "/projects/{project}/variables/raw", access(Kind::Project, "project")),
-        Endpoint::get("export_environment_variables", "/environments/{environment}/variables/raw", access(Kind::Environment, "environment")),
+        Endpoint::get(
+            "export_environment_variables",
+            "/environments/{environment}/variables/raw",
+            access(Kind::Environment, "environment"),
+        ),
         Endpoint::get("export_service_variables", "/services/{service}/variables/raw", access(Kind::Service, "service")),
     ]
     .map(|endpoint| {

@@ -17,13 +17,17 @@ pub fn endpoints() -> [Endpoint; 3] {
             .query::<ImportQuery>()
             .answers::<VariablesChanged>(200)
             .handle(handle),
-        Endpoint::post("import_environment_variables", "/environments/{environment}/variables/import", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("Take a `.env` text in, or tell what it would change")
-            .body::<ImportVariables>()
-            .query::<ImportQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
+        Endpoint::post(
+            "import_environment_variables",
+            "/environments/{environment}/variables/import",
+            access(Kind::Environment, "environment"),
+        )
+        .tag("variables")
+        .summary("Take a `.env` text in, or tell what it would change")
+        .body::<ImportVariables>()
+        .query::<ImportQuery>()
+        .answers::<VariablesChanged>(200)
+        .handle(handle),
         Endpoint::post("import_service_variables", "/services/{service}/variables/import", access(Kind::Service, "service"))
             .tag("variables")
             .summary("Take a `.env` text in, or tell what it would change")

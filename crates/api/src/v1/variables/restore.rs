@@ -18,13 +18,17 @@ pub fn endpoints() -> [Endpoint; 3] {
             .query::<DeployQuery>()
             .answers::<VariablesChanged>(200)
             .handle(handle),
-        Endpoint::post("restore_environment_variable", "/environments/{environment}/variables/{name}/restore", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("Make an old version the present one again")
-            .body::<RestoreVersion>()
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
+        Endpoint::post(
+            "restore_environment_variable",
+            "/environments/{environment}/variables/{name}/restore",
+            access(Kind::Environment, "environment"),
+        )
+        .tag("variables")
+        .summary("Make an old version the present one again")
+        .body::<RestoreVersion>()
+        .query::<DeployQuery>()
+        .answers::<VariablesChanged>(200)
+        .handle(handle),
         Endpoint::post("restore_service_variable", "/services/{service}/variables/{name}/restore", access(Kind::Service, "service"))
             .tag("variables")
             .summary("Make an old version the present one again")

@@ -18,14 +18,18 @@ pub fn endpoints() -> [Endpoint; 3] {
             .step_up()
             .answers::<RevealedVariable>(200)
             .handle(handle),
-        Endpoint::post("reveal_environment_variable", "/environments/{environment}/variables/{name}/reveal", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("Show the value of a secret variable")
-            .body::<Reveal>()
-            .no_idempotency()
-            .step_up()
-            .answers::<RevealedVariable>(200)
-            .handle(handle),
+        Endpoint::post(
+            "reveal_environment_variable",
+            "/environments/{environment}/variables/{name}/reveal",
+            access(Kind::Environment, "environment"),
+        )
+        .tag("variables")
+        .summary("Show the value of a secret variable")
+        .body::<Reveal>()
+        .no_idempotency()
+        .step_up()
+        .answers::<RevealedVariable>(200)
+        .handle(handle),
         Endpoint::post("reveal_service_variable", "/services/{service}/variables/{name}/reveal", access(Kind::Service, "service"))
             .tag("variables")
             .summary("Show the value of a secret variable")

@@ -43,5 +43,14 @@ async fn handle(
     Body(body): Body<SetValue>,
 ) -> Result<Answer<VariablesChanged>, ApiError> {
     let (_, name) = path.into_inner();
-    Ok(Answer::ok(control.change_variables(&caller, None, ChangeVariables { set: vec![SetVariable { name, kind: body.kind, value: body.value }], unset: Vec::new() }, query.deploy.unwrap_or(true)).await?))
+    Ok(Answer::ok(
+        control
+            .change_variables(
+                &caller,
+                None,
+                ChangeVariables { set: vec![SetVariable { name, kind: body.kind, value: body.value }], unset: Vec::new() },
+                query.deploy.unwrap_or(true),
+            )
+            .await?,
+    ))
 }

@@ -17,12 +17,16 @@ pub fn endpoints() -> [Endpoint; 3] {
             .query::<DeployQuery>()
             .answers::<VariablesChanged>(200)
             .handle(handle),
-        Endpoint::delete("unset_environment_variable", "/environments/{environment}/variables/{name}", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("Unset one variable")
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
+        Endpoint::delete(
+            "unset_environment_variable",
+            "/environments/{environment}/variables/{name}",
+            access(Kind::Environment, "environment"),
+        )
+        .tag("variables")
+        .summary("Unset one variable")
+        .query::<DeployQuery>()
+        .answers::<VariablesChanged>(200)
+        .handle(handle),
         Endpoint::delete("unset_service_variable", "/services/{service}/variables/{name}", access(Kind::Service, "service"))
             .tag("variables")
             .summary("Unset one variable")
@@ -39,5 +43,9 @@ async fn handle(
     Query(query): Query<DeployQuery>,
 ) -> Result<Answer<VariablesChanged>, ApiError> {
     let (_, name) = path.into_inner();
-    Ok(Answer::ok(control.change_variables(&caller, None, ChangeVariables { set: Vec::new(), unset: vec![name] }, query.deploy.unwrap_or(true)).await?))
+    Ok(Answer::ok(
+        control
+            .change_variables(&caller, None, ChangeVariables { set: Vec::new(), unset: vec![name] }, query.deploy.unwrap_or(true))
+            .await?,
+    ))
 }

@@ -15,11 +15,15 @@ pub fn endpoints() -> [Endpoint; 3] {
             .summary("List the versions of a variable")
             .answers::<VariableVersions>(200)
             .handle(handle),
-        Endpoint::get("list_environment_variable_versions", "/environments/{environment}/variables/{name}/versions", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("List the versions of a variable")
-            .answers::<VariableVersions>(200)
-            .handle(handle),
+        Endpoint::get(
+            "list_environment_variable_versions",
+            "/environments/{environment}/variables/{name}/versions",
+            access(Kind::Environment, "environment"),
+        )
+        .tag("variables")
+        .summary("List the versions of a variable")
+        .answers::<VariableVersions>(200)
+        .handle(handle),
         Endpoint::get("list_service_variable_versions", "/services/{service}/variables/{name}/versions", access(Kind::Service, "service"))
             .tag("variables")
             .summary("List the versions of a variable")

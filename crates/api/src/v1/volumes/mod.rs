@@ -7,9 +7,5 @@ mod delete;
 mod list;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![
-        list::endpoint(),
-        create::endpoint(),
-        delete::endpoint(),
-    ]
+    vec![list::endpoint(), create::endpoint(), delete::endpoint()]
 }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use domain::deployment::{Cause, Failure, Step};
 use domain::Secret;
+use domain::deployment::{Cause, Failure, Step};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::{SourceContext, disk_failure};
@@ -114,7 +114,8 @@ impl Access {
                     utf8_percent_encode(token.reveal(), NON_ALPHANUMERIC),
                     url.host.clone() + &if matches!(url.port, 443 | 80) { String::new() } else { format!(":{}", url.port) },
                 );
-                let file = self.secrets.write("credentials", &Secret::new(line)).map_err(|error| disk_failure(&error, "keep the credential"))?;
+                let file =
+                    self.secrets.write("credentials", &Secret::new(line)).map_err(|error| disk_failure(&error, "keep the credential"))?;
                 settings.push(("credential.helper".to_owned(), format!("store --file={}", plain_path(&file)?)));
             }
             Some(GitCredential::DeployKey { .. }) => return Err(failure::key_for_http()),

@@ -64,7 +64,13 @@ async fn init(context: &SourceContext<'_>, access: &Access, tree: &Path) -> Resu
 }
 
 /// `None` when the commit is there, else the answer of the last try.
-async fn attempt(context: &SourceContext<'_>, access: &Access, tree: &Path, url: &GitUrl, want: &Want) -> Result<Option<Finished>, Failure> {
+async fn attempt(
+    context: &SourceContext<'_>,
+    access: &Access,
+    tree: &Path,
+    url: &GitUrl,
+    want: &Want,
+) -> Result<Option<Finished>, Failure> {
     let shallow = |refspec: String| fetch_once(context, access, tree, url, 1, refspec);
     match want {
         Want::Default => Ok(refused(shallow("HEAD".into()).await?)),
@@ -107,7 +113,9 @@ async fn deepen(
                 last = Some(finished);
                 break;
             }
-            let there = run(context, git(access, tree).arguments(["cat-file", "-e", "--end-of-options"]).argument(format!("{id}^{{commit}}"))).await?;
+            let there =
+                run(context, git(access, tree).arguments(["cat-file", "-e", "--end-of-options"]).argument(format!("{id}^{{commit}}")))
+                    .await?;
             if there.success() {
                 let commit = format!("{id}\t\tcommit\n");
                 std::fs::write(tree.join(".git/FETCH_HEAD"), commit).map_err(|error| disk_failure(&error, "note the commit"))?;
@@ -119,8 +127,16 @@ async fn deepen(
     Ok(last)
 }
 
-async fn fetch_once(context: &SourceContext<'_>, access: &Access, tree: &Path, url: &GitUrl, depth: u32, refspec: String) -> Result<Finished, Failure> {
-    let mut invocation = git(access, tree).arguments(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--force"]);
+async fn fetch_once(
+    context: &SourceContext<'_>,
+    access: &Access,
+    tree: &Path,
+    url: &GitUrl,
+    depth: u32,
+    refspec: String,
+) -> Result<Finished, Failure> {
+    let mut invocation =
+        git(access, tree).arguments(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", "--force"]);
     if depth > 0 {
         invocation = invocation.argument(format!("--depth={depth}"));
     } else if tree.join(".git/shallow").exists() {
@@ -140,7 +156,8 @@ fn refused(finished: Finished) -> Option<Finished> {
 
 /// Checks a commit out and answers its full id.
 pub async fn checkout(context: &SourceContext<'_>, access: &Access, tree: &Path, revision: &'static str) -> Result<String, Failure> {
-    let invocation = git(access, tree).arguments(["rev-parse", "--verify", "--quiet", "--end-of-options"]).argument(format!("{revision}^{{commit}}"));
+    let invocation =
+        git(access, tree).arguments(["rev-parse", "--verify", "--quiet", "--end-of-options"]).argument(format!("{revision}^{{commit}}"));
     let parsed = run(context, invocation).await?;
     if !parsed.success() {
         return Err(failure::git(&parsed, None));
@@ -151,7 +168,10 @@ pub async fn checkout(context: &SourceContext<'_>, access: &Access, tree: &Path,
         size_bytes_max: context.limits.source_bytes_max.saturating_mul(2),
         files_max: context.limits.source_files_max.saturating_add(GIT_FILES),
     };
-    let invocation = git(access, tree).arguments(["checkout", "--quiet", "--force", "--detach", &commit, "--"]).timeout(LOCAL_TIMEOUT).folder_limit(limit);
+    let invocation = git(access, tree)
+        .arguments(["checkout", "--quiet", "--force", "--detach", &commit, "--"])
+        .timeout(LOCAL_TIMEOUT)
+        .folder_limit(limit);
     let finished = run(context, invocation).await?;
     if finished.success() { Ok(commit) } else { Err(failure::git(&finished, None)) }
 }

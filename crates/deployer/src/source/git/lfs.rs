@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::super::{SourceContext, canceled, disk_failure, size_failure};
 use super::access::Access;
-use super::fetch::{git, run};
 use super::failure;
+use super::fetch::{git, run};
 use super::url::{GitUrl, Scheme};
 use crate::process::{Invocation, Program};
 use crate::protocol::GitCredential;
@@ -65,9 +65,17 @@ struct ObjectError {
 }
 
 /// Replaces every pointer that git attributes to LFS with its content.
-pub async fn fetch(context: &SourceContext<'_>, access: &Access, tree: &Path, url: &GitUrl, credential: Option<&GitCredential>) -> Result<(), Failure> {
+pub async fn fetch(
+    context: &SourceContext<'_>,
+    access: &Access,
+    tree: &Path,
+    url: &GitUrl,
+    credential: Option<&GitCredential>,
+) -> Result<(), Failure> {
     let root = tree.to_path_buf();
-    let found = tokio::task::spawn_blocking(move || pointers(&root)).await.map_err(|error| lfs(format!("The search for large files ended: {error}.")))?;
+    let found = tokio::task::spawn_blocking(move || pointers(&root))
+        .await
+        .map_err(|error| lfs(format!("The search for large files ended: {error}.")))?;
     let pointers = attributed(context, access, tree, found).await?;
     let total: u64 = pointers.iter().map(|pointer| pointer.size_bytes).fold(0, u64::saturating_add);
     if total > context.limits.source_bytes_max {
@@ -81,11 +89,16 @@ pub async fn fetch(context: &SourceContext<'_>, access: &Access, tree: &Path, ur
     for group in pointers.chunks(BATCH_OBJECTS_MAX) {
         let batch = ask(context, &endpoint, group).await?;
         for pointer in group {
-            let object = batch.objects.iter().find(|object| object.oid == pointer.oid).ok_or_else(|| missing(pointer, "not in the answer"))?;
+            let object =
+                batch.objects.iter().find(|object| object.oid == pointer.oid).ok_or_else(|| missing(pointer, "not in the answer"))?;
             if let Some(error) = &object.error {
                 return Err(missing(pointer, &error.message));
             }
-            let action = object.actions.as_ref().and_then(|actions| actions.download.as_ref()).ok_or_else(|| missing(pointer, "no address to download it from"))?;
+            let action = object
+                .actions
+                .as_ref()
+                .and_then(|actions| actions.download.as_ref())
+                .ok_or_else(|| missing(pointer, "no address to download it from"))?;
             tokio::select! {
                 done = download(context, tree, pointer, action) => done?,
                 () = context.cancel.cancelled() => return Err(canceled()),
@@ -96,7 +109,12 @@ pub async fn fetch(context: &SourceContext<'_>, access: &Access, tree: &Path, ur
 }
 
 fn lfs(message: impl Into<String>) -> Failure {
-    Failure::new(Cause::Clone, Step::Fetch, message, "Check that the large files are pushed (`git lfs push --all`) and that the credential may read them.")
+    Failure::new(
+        Cause::Clone,
+        Step::Fetch,
+        message,
+        "Check that the large files are pushed (`git lfs push --all`) and that the credential may read them.",
+    )
 }
 
 fn missing(pointer: &Pointer, reason: &str) -> Failure {
@@ -114,7 +132,9 @@ fn pointers(tree: &Path) -> Vec<Pointer> {
             } else if metadata.is_file() && metadata.len() <= POINTER_BYTES_MAX {
                 let mut text = String::new();
                 let read = std::fs::File::open(entry.path()).and_then(|mut file| file.read_to_string(&mut text));
-                if read.is_ok() && let Some((oid, size_bytes)) = parse(&text) {
+                if read.is_ok()
+                    && let Some((oid, size_bytes)) = parse(&text)
+                {
                     let path = entry.path().strip_prefix(tree).map(Path::to_path_buf).unwrap_or_default();
                     found.push(Pointer { path, oid, size_bytes });
                 }
@@ -146,16 +166,27 @@ async fn attributed(context: &SourceContext<'_>, access: &Access, tree: &Path, f
     if found.is_empty() {
         return Ok(found);
     }
-    let input: Vec<u8> = found.iter().flat_map(|pointer| pointer.path.as_os_str().as_encoded_bytes().iter().copied().chain(std::iter::once(0))).collect();
-    let finished = run(context, git(access, tree).arguments(["check-attr", "--stdin", "-z", "filter"]).input(input).output_bytes_max(ANSWER_BYTES_MAX)).await?;
+    let input: Vec<u8> =
+        found.iter().flat_map(|pointer| pointer.path.as_os_str().as_encoded_bytes().iter().copied().chain(std::iter::once(0))).collect();
+    let finished = run(
+        context,
+        git(access, tree).arguments(["check-attr", "--stdin", "-z", "filter"]).input(input).output_bytes_max(ANSWER_BYTES_MAX),
+    )
+    .await?;
     let text = finished.stdout_text();
     let words: Vec<&str> = text.split('\0').collect();
-    let managed: std::collections::HashSet<&str> = words.chunks(3).filter(|entry| entry.get(2) == Some(&"lfs")).filter_map(|entry| entry.first().copied()).collect();
+    let managed: std::collections::HashSet<&str> =
+        words.chunks(3).filter(|entry| entry.get(2) == Some(&"lfs")).filter_map(|entry| entry.first().copied()).collect();
     Ok(found.into_iter().filter(|pointer| managed.contains(pointer.path.to_string_lossy().as_ref())).collect())
 }
 
 /// Address and headers of the batch interface.
-async fn endpoint(context: &SourceContext<'_>, access: &Access, url: &GitUrl, credential: Option<&GitCredential>) -> Result<Action, Failure> {
+async fn endpoint(
+    context: &SourceContext<'_>,
+    access: &Access,
+    url: &GitUrl,
+    credential: Option<&GitCredential>,
+) -> Result<Action, Failure> {
     if url.scheme == Scheme::Ssh {
         return authenticate(context, access, url).await;
     }

@@ -22,7 +22,10 @@ pub enum Want {
     /// Branch or tag; a branch wins over a tag of the same name.
     Named(String),
     /// The full id, and the branch or tag that it is expected on.
-    Commit { id: String, named: Option<String> },
+    Commit {
+        id: String,
+        named: Option<String>,
+    },
 }
 
 impl fmt::Display for Want {
@@ -45,7 +48,11 @@ impl Want {
         }
         if let Some(id) = commit {
             let id = id.to_ascii_lowercase();
-            return if is_commit(&id) { Ok(Self::Commit { id, named: reference.map(str::to_owned) }) } else { Err(ReferenceError::Commit(id)) };
+            return if is_commit(&id) {
+                Ok(Self::Commit { id, named: reference.map(str::to_owned) })
+            } else {
+                Err(ReferenceError::Commit(id))
+            };
         }
         Ok(match reference {
             None | Some("HEAD") => Self::Default,

@@ -38,7 +38,10 @@ pub async fn fetch(
         for (name, path, address) in listed(context, access, &parent.tree).await? {
             count += 1;
             if count > COUNT_MAX || parent.depth >= DEPTH_MAX {
-                return Err(source_failure(format!("The repository has more than {COUNT_MAX} submodules or nests them deeper than {DEPTH_MAX}."), "Use fewer submodules."));
+                return Err(source_failure(
+                    format!("The repository has more than {COUNT_MAX} submodules or nests them deeper than {DEPTH_MAX}."),
+                    "Use fewer submodules.",
+                ));
             }
             let explain = |failure: Failure| Failure { message: format!("Submodule “{name}”: {}", failure.message), ..failure };
             let Some(id) = linked_commit(context, access, &parent, &path).await? else { continue };
@@ -51,7 +54,9 @@ pub async fn fetch(
             let (url, own_access) = Box::pin(fetch_commit(context, &place, url, credential, &want)).await.map_err(explain)?;
             let commit = checkout(context, &own_access, &place, "FETCH_HEAD").await.map_err(explain)?;
             let size = measure(tree);
-            if size.size_bytes > context.limits.source_bytes_max.saturating_mul(2) || size.files > context.limits.source_files_max.saturating_mul(2) {
+            if size.size_bytes > context.limits.source_bytes_max.saturating_mul(2)
+                || size.files > context.limits.source_files_max.saturating_mul(2)
+            {
                 return Err(super::super::size_failure(context.limits));
             }
             pending.push(Pending { tree: place, url, commit, depth: parent.depth + 1 });
@@ -70,7 +75,15 @@ async fn listed(context: &SourceContext<'_>, access: &Access, tree: &Path) -> Re
         Ok(_) => return Err(source_failure("“.gitmodules” is a link, not a file.", "Replace the link with the file itself.")),
         Err(_) => return Ok(Vec::new()),
     }
-    let invocation = git(access, tree).arguments(["config", "--file", ".gitmodules", "--no-includes", "--null", "--get-regexp", r"^submodule\..*\.(path|url)$"]);
+    let invocation = git(access, tree).arguments([
+        "config",
+        "--file",
+        ".gitmodules",
+        "--no-includes",
+        "--null",
+        "--get-regexp",
+        r"^submodule\..*\.(path|url)$",
+    ]);
     let finished = run(context, invocation).await?;
     let text = finished.stdout_text();
     let mut modules: std::collections::BTreeMap<String, (Option<String>, Option<String>)> = std::collections::BTreeMap::new();
@@ -89,7 +102,8 @@ async fn listed(context: &SourceContext<'_>, access: &Access, tree: &Path) -> Re
 
 /// The commit that the parent's tree names for the path; `None` when it is no submodule there.
 async fn linked_commit(context: &SourceContext<'_>, access: &Access, parent: &Pending, path: &str) -> Result<Option<String>, Failure> {
-    let invocation = git(access, &parent.tree).arguments(["ls-tree", "-z", "--full-tree", &parent.commit, "--"]).argument(format!(":(literal){path}"));
+    let invocation =
+        git(access, &parent.tree).arguments(["ls-tree", "-z", "--full-tree", &parent.commit, "--"]).argument(format!(":(literal){path}"));
     let invocation = invocation.variable("GIT_LITERAL_PATHSPECS", "0");
     let finished = run(context, invocation).await?;
     let text = finished.stdout_text();
