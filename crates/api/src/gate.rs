@@ -170,9 +170,18 @@ fn client_address(gate: &Gate, request: &ServiceRequest) -> Option<IpAddr> {
     if !gate.trusted_proxies.iter().any(|network| network.contains(&peer)) {
         return Some(peer);
     }
-    let forwarded = request.headers().get("x-forwarded-for")?.to_str().ok()?;
-    let named = forwarded.rsplit(',').map(str::trim).filter_map(|part| part.parse::<IpAddr>().ok());
-    Some(named.into_iter().find(|address| !gate.trusted_proxies.iter().any(|network| network.contains(address))).unwrap_or(peer))
+    // A proxy may append a field of its own instead of extending the first; the nearest hop stands last.
+    let fields: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+    let named = fields.join(",");
+    let mut nearest = peer;
+    for part in named.rsplit(',').map(str::trim) {
+        let Ok(address) = part.parse::<IpAddr>() else { break };
+        nearest = address;
+        if !gate.trusted_proxies.iter().any(|network| network.contains(&address)) {
+            break;
+        }
+    }
+    Some(nearest)
 }
 
 async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, origin: &Origin) -> Result<Option<Principal>, ApiError> {

@@ -20,7 +20,8 @@ const ALWAYS: [(&str, &str); 6] = [
          object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
 ];
-const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000; includeSubDomains";
+/// Without `includeSubDomains`: apps below the panel's host may be served over plain http.
+const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 /// Around the whole app: pages and unknown addresses do not pass the gate.
 pub async fn on_every_answer(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {

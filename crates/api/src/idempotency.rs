@@ -58,6 +58,8 @@ pub(crate) async fn begin(
     fingerprint.update(request.method().as_str());
     fingerprint.update([0]);
     fingerprint.update(request.path());
+    fingerprint.update([b'?']);
+    fingerprint.update(request.query_string());
     fingerprint.update([0]);
     fingerprint.update(canonical(&body));
     request.set_payload(Payload::from(body));

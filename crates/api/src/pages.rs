@@ -10,6 +10,10 @@ use crate::problem::ApiError;
 
 const REFERENCE_HTML: &str = include_str!("../assets/reference.html");
 const REFERENCE_SCRIPT: &str = include_str!("../assets/reference.js");
+const LINK_HTML: &str = include_str!("../assets/link.html");
+const LINK_SCRIPT: &str = include_str!("../assets/link.js");
+/// The pages that printed and mailed links lead to; `assets/link.js` knows what each does.
+const LINK_PAGES: [&str; 6] = ["/setup", "/verify-email", "/reset-password", "/confirm-email", "/cancel-email-change", "/invitation"];
 const REFERENCE_STYLE: &str = include_str!("../assets/reference.css");
 
 /// Registers the pages.
@@ -25,6 +29,10 @@ pub fn register(configuration: &mut web::ServiceConfig, document: OpenApi) {
         .route("/health", web::get().to(health))
         .route("/api/v1/health", web::get().to(health))
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().content_type("text/plain").body("live\n") }));
+    for path in LINK_PAGES {
+        configuration.route(path, web::get().to(|| asset("text/html; charset=utf-8", LINK_HTML)));
+    }
+    configuration.route("/link.js", web::get().to(|| asset("text/javascript; charset=utf-8", LINK_SCRIPT)));
 }
 
 async fn openapi(text: web::Data<String>) -> HttpResponse {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{Handler, JobError, Lease};
-use store::jobs::JobRow;
+use store::jobs::{self as jobs_table, JobRow};
 use store::{audit, idempotency, invitations, links, mails, sessions, throttles, tokens};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,9 @@ pub const THROTTLES: TimeDelta = TimeDelta::hours(24);
 /// Sent and failed mails (recipient and kind; the content is gone when they are sent).
 pub const MAILS: TimeDelta = TimeDelta::days(30);
 
+/// Ended jobs.
+pub const JOBS: TimeDelta = TimeDelta::days(7);
+
 /// How many rows a purge removed or emptied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
@@ -31,6 +34,7 @@ pub struct Purged {
     pub mails: u64,
     pub idempotency_keys: u64,
     pub audit_addresses: u64,
+    pub jobs: u64,
 }
 
 impl Control {
@@ -54,6 +58,7 @@ impl Control {
         purge!(mails, |write| mails::purge(write, now - MAILS));
         purge!(idempotency_keys, |write| idempotency::delete_expired(write, now));
         purge!(audit_addresses, |write| audit::erase_source_addresses(write, now - AUDIT_ADDRESSES));
+        purge!(jobs, |write| jobs_table::delete_finished(write, now - JOBS));
         Ok(purged)
     }
 }

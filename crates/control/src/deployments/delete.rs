@@ -34,20 +34,14 @@ impl Control {
     pub async fn clear_queue(&self, actor: &Actor) -> Result<QueueCleared> {
         actor.require(Permission::DeploymentsWrite)?;
         let service = actor.service()?;
-        let now = self.clock().now();
         let by = actor.author().name.unwrap_or_else(|| "somebody".to_owned());
         let mut canceled = Vec::new();
         let mut write = self.store().write().await?;
         for waiting in store::deployments::list_open(&mut write, service).await? {
-            if waiting.phase != Phase::Queued || waiting.started_at.is_some() {
-                continue;
+            let end = End { canceled_by: Some(by.clone()), ..End::default() };
+            if self.end_waiting(&mut write, &waiting, Phase::Canceled, &end).await? {
+                canceled.push(waiting.id);
             }
-            if let Some(job) = waiting.job_id {
-                store::jobs::cancel(&mut write, job, now).await?;
-            }
-            store::deployments::request_cancel(&mut write, waiting.id, &by, now).await?;
-            store::deployments::end(&mut write, waiting.id, Phase::Canceled, &End::default(), now).await?;
-            canceled.push(waiting.id);
         }
         self.record(actor, "queue.cleared")
             .resource("service", service, None)

@@ -28,6 +28,16 @@ impl ServiceFacts {
     }
 }
 
+impl ServiceFacts {
+    /// The branch, tag or commit that a deployment builds: its own, else the configured one.
+    pub fn branch(&self, row: &store::deployments::DeploymentRow) -> Option<String> {
+        row.reference.clone().or_else(|| match &self.service.configuration.0.source {
+            Some(domain::service::Source::Git { reference, .. }) => reference.clone(),
+            _ => None,
+        })
+    }
+}
+
 impl Control {
     /// # Errors
     /// `NotFound` when the service is gone.

@@ -89,7 +89,7 @@ impl Control {
                     deployment: Some(row.id),
                     release: u64::try_from(version).ok(),
                     commit,
-                    branch: row.reference.clone(),
+                    branch: facts.branch(row),
                     ..Purpose::default()
                 };
                 let resolved = self.resolve_variables(row.organization_id, row.service_id, &purpose).await?;

@@ -1,9 +1,10 @@
+use contract::Code;
 use domain::permission::Permission;
 use store::{invitations, links, memberships, organizations, tokens};
 
 use crate::Control;
 use crate::access::Actor;
-use crate::error::Result;
+use crate::error::{ControlError, Result};
 
 impl Control {
     /// Deletes the organization: from the commit on nobody reaches it, its tokens and invitations are gone.
@@ -11,6 +12,13 @@ impl Control {
         actor.require(Permission::OrganizationDelete)?;
         let mut write = self.store().write().await?;
         let row = organizations::get_for_update(&mut write, actor.organization).await?;
+        let left = store::projects::count(&mut write, row.id).await?;
+        if left > 0 {
+            return Err(ControlError::refused(
+                Code::Conflict,
+                format!("The organization has {left} projects. Delete them first; what runs in them is taken away with them."),
+            ));
+        }
         tokens::delete_of_organization(&mut write, row.id).await?;
         invitations::delete_of_organization(&mut write, row.id).await?;
         links::delete_transfers(&mut write, row.id).await?;

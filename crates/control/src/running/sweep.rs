@@ -12,6 +12,7 @@ use store::deployments::{DeploymentRow, Work};
 use store::jobs::JobRow;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Origin, Principal};
 use crate::deployments::Request;
 use crate::error::{ControlError, Result};
 use crate::state::Control;
@@ -65,8 +66,12 @@ impl Control {
     }
 
     /// Cleans up now.
-    pub async fn clean_up(&self) -> Result<Cleanup> {
-        Ok(shown(self.sweep(SweepMode::Act).await?))
+    pub async fn clean_up(&self, principal: &Principal, origin: &Origin) -> Result<Cleanup> {
+        let done = shown(self.sweep(SweepMode::Act).await?);
+        let mut write = self.store().write().await?;
+        self.record_own(principal, origin, "instance.cleaned").detail("removed", done.removed.len()).append(&mut write).await?;
+        write.commit().await?;
+        Ok(done)
     }
 
     /// A service whose release runs nowhere gets a deployment that puts it up again.

@@ -3,7 +3,7 @@ use contract::cleanup::Cleanup;
 use control::Control;
 
 use crate::endpoint::{Access, Endpoint};
-use crate::{Answer, ApiError};
+use crate::{Answer, ApiError, Requester, Visitor};
 
 pub fn endpoint() -> Endpoint {
     Endpoint::post("clean_up", "/instance/cleanup", Access::Operator)
@@ -14,6 +14,6 @@ pub fn endpoint() -> Endpoint {
         .handle(handle)
 }
 
-async fn handle(control: Data<Control>) -> Result<Answer<Cleanup>, ApiError> {
-    Ok(Answer::ok(control.clean_up().await?))
+async fn handle(requester: Requester, visitor: Visitor, control: Data<Control>) -> Result<Answer<Cleanup>, ApiError> {
+    Ok(Answer::ok(control.clean_up(&requester, &visitor).await?))
 }

@@ -16,6 +16,7 @@ pub fn endpoint() -> Endpoint {
         .tag("uploads")
         .summary("Upload an archive to deploy")
         .description("The body is the archive itself: zip, tar or tar.gz, at most 1 GiB. Then deploy it with `upload`.")
+        .no_idempotency()
         .raw_body()
         .body_bytes_max(usize::try_from(UPLOAD_BYTES_MAX).unwrap_or(usize::MAX))
         .answers::<Upload>(201)
