@@ -275,7 +275,12 @@ impl Execution<'_> {
             .resolve_variables(
                 self.row.organization_id,
                 self.row.service_id,
-                &Purpose { deployment: Some(self.row.id), commit: self.row.commit_id.clone(), branch: facts.branch(self.row), ..Purpose::default() },
+                &Purpose {
+                    deployment: Some(self.row.id),
+                    commit: self.row.commit_id.clone(),
+                    branch: facts.branch(self.row),
+                    ..Purpose::default()
+                },
             )
             .await
             .map_err(|error| Stop::from(error).at(Step::Build))?;
