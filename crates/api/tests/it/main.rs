@@ -7,6 +7,7 @@ mod answers;
 mod deployments;
 mod document;
 mod members;
+mod pages;
 mod permissions;
 mod projects;
 mod services;
