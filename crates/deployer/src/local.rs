@@ -266,9 +266,11 @@ impl LineSink for DeploymentLog {
     }
 }
 
-async fn build(parts: &Arc<Parts>, order: BuildOrder, journal: &dyn Journal, cancel: CancellationToken) -> Result<Built, Failure> {
+async fn build(parts: &Arc<Parts>, mut order: BuildOrder, journal: &dyn Journal, cancel: CancellationToken) -> Result<Built, Failure> {
     // A build runs a tenant's commands: it needs the rules as much as a container does.
     parts.firewall.ensure().await?;
+    // Caches are told apart by a name that knowing the tenant's id does not give.
+    order.tenant = parts.opaque(&order.tenant);
     let docker = parts.engine.docker().await.map_err(|error| engine_failure(Step::Build, "reach the Docker engine", &error))?;
     let workshop = Workshop::new(docker, parts.runner.clone(), parts.workshop.clone());
     let sink = DeploymentLog { parts: Arc::clone(parts), stream: LogStream::Deployment(order.operation) };

@@ -56,6 +56,15 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// A stable name for something of a tenant that nobody outside of this server can work out.
+    pub fn opaque(&self, name: &str) -> String {
+        use hmac::{Hmac, KeyInit, Mac};
+        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.fingerprint_key) else { return String::new() };
+        mac.update(b"tenant");
+        mac.update(name.as_bytes());
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     pub fn lock_of(&self, service: ServiceId) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(service).or_default())
     }

@@ -82,6 +82,20 @@ pub fn check_frontend(text: &str, allowed: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// # Errors
+/// The file names the argument by which build steps are told apart: setting it would lift the limits of the build.
+pub fn check_scope(text: &str) -> Result<(), Failure> {
+    if !text.contains(SCOPE) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Cause::Build,
+        Step::Build,
+        format!("The Dockerfile uses the name {SCOPE}, which Seaway keeps for itself."),
+        "Take another name for the argument or variable.",
+    ))
+}
+
 /// Marks the text with a tenant's key.
 pub fn scoped(text: &str, key: &str) -> Scoped {
     let text = text.trim_start_matches('\u{feff}');
@@ -163,19 +177,15 @@ fn logical_line(lines: &[&str], start: usize, escape: char) -> (String, usize) {
 
 /// Words after `<<` in an instruction.
 fn heredocs(logical: &str) -> Vec<String> {
-    let mut markers = Vec::new();
-    let mut rest = logical;
-    while let Some((_, after)) = rest.split_once("<<") {
-        let after = after.strip_prefix('-').unwrap_or(after);
-        let quote = after.chars().next().filter(|character| matches!(character, '"' | '\''));
-        let bare = quote.map_or(after, |quote| after.trim_start_matches(quote));
-        let word: String = bare.chars().take_while(|character| character.is_ascii_alphanumeric() || *character == '_').collect();
-        if !word.is_empty() {
-            markers.push(word);
-        }
-        rest = after;
-    }
-    markers
+    logical.split_whitespace().filter_map(heredoc_marker).collect()
+}
+
+/// As BuildKit reads it: a whole word of digits, `<<`, an optional `-` and the marker. `x<<EOF` is no heredoc, and taking it for one
+/// would hide the rest of the file from what is added for the tenant.
+fn heredoc_marker(word: &str) -> Option<String> {
+    let after = word.trim_start_matches(|character: char| character.is_ascii_digit()).strip_prefix("<<")?;
+    let marker = after.strip_prefix('-').unwrap_or(after).trim_matches(['"', '\'']);
+    (!marker.is_empty() && !marker.contains('<')).then(|| marker.to_owned())
 }
 
 /// Adds an id of the tenant's own to each cache mount; of two ids the last counts.
@@ -266,6 +276,18 @@ mod tests {
     fn heredocs_are_not_instructions() {
         let text = "FROM a\nRUN <<EOF\nFROM nothing\nEOF\nFROM b\n";
         assert_eq!(scoped(text, "k").text.matches("ARG ").count(), 2);
+        for not_one in ["RUN echo x<<EOF", "RUN echo $((1<<n))"] {
+            let text = format!("FROM a\n{not_one}\nFROM b\nRUN --mount=type=cache,target=/x cmd\n");
+            let marked = scoped(&text, "k").text;
+            assert_eq!(marked.matches("ARG ").count(), 2, "{not_one}");
+            assert!(marked.contains(",id=k-"), "{not_one}");
+        }
+    }
+
+    #[test]
+    fn the_name_that_tells_tenants_apart_is_not_for_dockerfiles() {
+        assert!(check_scope("FROM a\nENV SEAWAY_CACHE_SCOPE=x\n").is_err());
+        assert!(check_scope("FROM a\nENV SCOPE=x\n").is_ok());
     }
 
     #[test]

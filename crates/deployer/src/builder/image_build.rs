@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, stream};
-use super::dockerfile::{SCOPE, check_frontend, scope, scoped};
+use super::dockerfile::{SCOPE, check_frontend, check_scope, scope, scoped};
 use super::engine::{EngineError, EngineSocket, query, streamed};
 use super::ignore::Ignore;
 use super::progress::Progress;
@@ -117,6 +117,7 @@ impl ImageBuild<'_> {
             ));
         }
         check_frontend(&text, self.frontends)?;
+        check_scope(&text)?;
         if let Some(name) = self.arguments.keys().find(|name| name.eq_ignore_ascii_case("BUILDKIT_SYNTAX") || name.as_str() == SCOPE) {
             return Err(failure::build(
                 format!("The build argument {name} is not allowed."),
