@@ -367,7 +367,7 @@ def containers_are_hardened_and_fenced_in(world):
     for target in (f"{gateway}:{world.seaway.port}", f"{gateway}:{world.seaway.ingress_port}", f"{gateway}:{world.git.https_port}", "169.254.169.254:80"):
         assert app.json(f"/connect?to={target}")["reached"] is False, f"an app reaches {target}"
     # A neighbour of the same environment is reachable by name.
-    assert app.json(f"/connect?to={world.app('guestbook').host.partition('.')[0]}:3000")["reached"] is True
+    assert app.json("/connect?to=guestbook:3000")["reached"] is True
 
 
 # --- the client and the operator --------------------------------------------------------------------------------------
