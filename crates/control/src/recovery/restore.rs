@@ -152,6 +152,21 @@ fn keys_inside(passphrase: &Secret<String>, sealed: &[u8]) -> Result<Vec<MasterK
     text.lines().map(|line| MasterKey::from_text(line).map_err(RecoveryError::from)).collect()
 }
 
+/// The database lists a connection for a moment after its process has ended.
+const GONE_WAIT: std::time::Duration = std::time::Duration::from_secs(3);
+const GONE_STEP: std::time::Duration = std::time::Duration::from_millis(100);
+
+async fn nobody_serves(url: &str) -> Result<bool> {
+    let until = tokio::time::Instant::now() + GONE_WAIT;
+    while portable::serving_processes(url).await?.0 > 0 {
+        if tokio::time::Instant::now() >= until {
+            return Ok(false);
+        }
+        tokio::time::sleep(GONE_STEP).await;
+    }
+    Ok(true)
+}
+
 async fn is_free(options: &RestoreOptions<'_>) -> Result<()> {
     match &options.target {
         Target::Sqlite { path } => {
@@ -167,7 +182,7 @@ async fn is_free(options: &RestoreOptions<'_>) -> Result<()> {
             }
         }
         Target::Postgres { url } => {
-            if portable::serving_processes(url.reveal()).await?.0 > 0 {
+            if !nobody_serves(url.reveal()).await? {
                 return Err(RecoveryError::Running("a Seaway is connected to this PostgreSQL database".to_owned()));
             }
             if !options.check_only && !options.replace && portable::tables_present(url.reveal()).await? > 0 {
