@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::Secret;
 use domain::deployment::{Cause, Failure, Step};
@@ -27,6 +27,11 @@ const DOCKERFILE_BYTES_MAX: u64 = 1024 * 1024;
 const TAIL_LINES: usize = 20;
 const ENTRIES_SHOWN: usize = 20;
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A build that takes longer without a step that was limited says so.
+const UNLIMITED_MAX: Duration = Duration::from_secs(5);
+const LIMITS_OUT_OF_REACH: &str =
+    "Note: memory and CPU limits of builds are not in force on this server, because its control groups cannot be reached.";
+const LIMITS_NOT_SEEN: &str = "Note: no step of this build was seen by its memory and CPU limits (they may all have come from the cache).";
 /// Name in the context of a Dockerfile that lies outside of it.
 const OUTSIDE_NAME: &str = ".seaway.Dockerfile";
 
@@ -144,11 +149,10 @@ impl ImageBuild<'_> {
             prefix: String::new(),
         };
         let target = self.target_text(&name, &arguments);
-        let _limits = (self.buildkit).then(|| limits::enforce(self.limits, &key));
+        let enforcement = self.buildkit.then(|| limits::enforce(self.limits, &key));
+        let started = Instant::now();
         if self.buildkit && !limits::possible() {
-            self.lines
-                .say("Note: memory and CPU limits of builds are not in force on this server, because its control groups cannot be reached.")
-                .await;
+            self.lines.say(LIMITS_OUT_OF_REACH).await;
         }
         let mut tail = VecDeque::new();
         let build = self.send(&target, body, &mut tail);
@@ -158,6 +162,9 @@ impl ImageBuild<'_> {
             () = self.cancel.cancelled() => Err(failure::canceled()),
             () = tokio::time::sleep(timeout) => Err(failure::timed_out(self.limits)),
         };
+        if limits::possible() && enforcement.is_some_and(|limits| !limits.reached()) && started.elapsed() > UNLIMITED_MAX {
+            self.lines.say(LIMITS_NOT_SEEN).await;
+        }
         outcome.map_err(|failure| self.finished(failure, &scoped, tail))
     }
 

@@ -243,10 +243,15 @@ async fn cancel_and_time_out_stop_the_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_eats_memory_is_stopped() {
-    for choice in [BuilderChoice::Auto, BuilderChoice::Classic] {
+    // `tail` keeps a line that does not end: gigabytes, of which the limit allows a part. Without a limit it succeeds.
+    const EAT: &str = "head -c 4000000000 /dev/zero | tail > /dev/null";
+    let plain = format!("FROM seaway-test/base\nRUN {EAT}\n");
+    let without_environment = format!("FROM seaway-test/base\nRUN [\"/usr/bin/env\", \"-i\", \"/bin/sh\", \"-c\", \"{EAT}\"]\n");
+    for (choice, dockerfile_text) in
+        [(BuilderChoice::Auto, &plain), (BuilderChoice::Auto, &without_environment), (BuilderChoice::Classic, &plain)]
+    {
         let bench = Bench::new(choice).await;
-        // `tail` keeps a line that does not end: a gigabyte, of which the limit allows a part. Without a limit it succeeds.
-        let mut order = bench.order(&[("Dockerfile", "FROM seaway-test/base\nRUN head -c 1000000000 /dev/zero | tail > /dev/null\n")]);
+        let mut order = bench.order(&[("Dockerfile", dockerfile_text)]);
         order.builder = dockerfile(&[]);
         order.cache = false;
         order.limits.memory_bytes = 64 * 1024 * 1024;
