@@ -245,9 +245,15 @@ impl Server for LocalServer {
 
 fn disk(folder: &std::path::Path) -> Result<String, String> {
     let state = rustix::fs::statvfs(folder).map_err(|error| error.to_string())?;
-    let used = 100 - state.f_bavail.saturating_mul(100) / state.f_blocks.max(1);
+    let used = percent_used(state.f_blocks, state.f_bfree, state.f_bavail);
     let text = format!("{used} % used");
     if used < DISK_USED_PERCENT_MAX { Ok(text) } else { Err(text) }
+}
+
+/// As `df` counts: blocks that the file system keeps back count neither as used nor as there. Rounded up.
+fn percent_used(blocks: u64, free: u64, available: u64) -> u64 {
+    let used = blocks.saturating_sub(free);
+    used.saturating_mul(100).div_ceil(used.saturating_add(available).max(1))
 }
 
 /// Lines of a build on their way into the deployment's stream.
@@ -275,4 +281,18 @@ async fn build(parts: &Arc<Parts>, mut order: BuildOrder, journal: &dyn Journal,
     let workshop = Workshop::new(docker, parts.runner.clone(), parts.workshop.clone());
     let sink = DeploymentLog { parts: Arc::clone(parts), stream: LogStream::Deployment(order.operation) };
     workshop.build(order, journal, &sink, cancel).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_used;
+
+    #[test]
+    fn blocks_that_are_kept_back_do_not_make_a_disk_look_full() {
+        // A file system of 252 GB of which 162 are kept back: 26 used, 64 there.
+        assert_eq!(percent_used(252, 226, 64), 29);
+        assert_eq!(percent_used(100, 5, 0), 100);
+        assert_eq!(percent_used(100, 100, 95), 0);
+        assert_eq!(percent_used(0, 0, 0), 0);
+    }
 }
