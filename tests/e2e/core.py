@@ -425,13 +425,24 @@ def the_operator_checks_backs_up_and_restores(world):
     key = ("--passphrase-file", str(passphrase))
     seaway.operator("backup", "--to", str(archive), "--with-key", *key)
     copy = world.folder / "restored"
-    restored = seaway.operator("restore", "--from", str(archive), "--data-dir", str(copy), *key)
+    into = ("restore", "--from", str(archive), "--data-dir", str(copy), *key)
+    elsewhere = {}
+    if world.postgres:
+        # The running instance's own database is not touched; the copy gets one of its own.
+        assert "nothing was changed" in seaway.operator(*into, check=False).stderr
+        elsewhere["DATABASE_URL"] = world.postgres.database("restored")
+    restored = seaway.operator(*into, **elsewhere)
     assert re.search(r"sealed values were tried", restored.stdout), restored
     assert (copy / "keys" / "master.key").exists()
+    again = seaway.operator("audit", "verify", "--data-dir", str(copy), **elsewhere)
+    assert re.search(r"\d+ entries|intact|verified|unbroken|holds", again.stdout + again.stderr), again
     # A backup without the right key must not say success.
     bare, wrong = world.folder / "bare.tar.gz", world.folder / "wrong"
     seaway.operator("backup", "--to", str(bare))
-    assert seaway.operator("restore", "--from", str(bare), "--data-dir", str(wrong), check=False).returncode != 0
+    if world.postgres:
+        elsewhere["DATABASE_URL"] = world.postgres.database("wrong")
+    refusal = seaway.operator("restore", "--from", str(bare), "--data-dir", str(wrong), check=False, **elsewhere)
+    assert refusal.returncode != 0 and "key" in refusal.stderr, refusal
 
 
 @scenario("core")

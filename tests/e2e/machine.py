@@ -92,8 +92,12 @@ class Postgres:
         self.as_user(self.programs / "initdb", "--pgdata", data, "--username", "seaway", "--auth", "trust", "--no-sync")
         options = f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off -c max_connections=100"
         self.as_user(self.programs / "pg_ctl", "--pgdata", data, "--log", self.folder / "log", "--options", options, "--wait", "start")
-        self.as_user(self.programs / "createdb", "--host", "127.0.0.1", "--port", str(self.port), "--username", "seaway", "seaway")
-        return f"postgres://seaway:d41f0c7ab93e@127.0.0.1:{self.port}/seaway"
+        return self.database("seaway")
+
+    def database(self, name):
+        """A new, empty database; the answer is its address."""
+        self.as_user(self.programs / "createdb", "--host", "127.0.0.1", "--port", str(self.port), "--username", "seaway", name)
+        return f"postgres://seaway:d41f0c7ab93e@127.0.0.1:{self.port}/{name}"
 
     def __exit__(self, *_):
         self.as_user(self.programs / "pg_ctl", "--pgdata", self.folder / "data", "--mode", "immediate", "--wait", "stop")

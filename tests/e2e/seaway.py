@@ -134,9 +134,9 @@ class Seaway:
         base = {name: self.environment[name] for name in ("PATH", "HOME")}
         return run(self.binary, *words, check=check, cwd=cwd or self.folder, input=stdin, env=base | environment, timeout=300)
 
-    def operator(self, *words, check=True):
+    def operator(self, *words, check=True, **environment):
         """A verb of the operator, with the instance's own configuration."""
-        return run(self.binary, *words, check=check, cwd=self.folder, env=self.environment, timeout=300)
+        return run(self.binary, *words, check=check, cwd=self.folder, env=self.environment | environment, timeout=300)
 
     # --- mails ---
 

@@ -44,7 +44,8 @@ class World:
         self.stack = contextlib.ExitStack()
         self.stack.enter_context(self.git)
         if self.postgres:
-            self.seaway.environment["DATABASE_URL"] = self.stack.enter_context(Postgres(self.folder / "postgres"))
+            self.postgres = Postgres(self.folder / "postgres")
+            self.seaway.environment["DATABASE_URL"] = self.stack.enter_context(self.postgres)
         self.stack.enter_context(self.seaway)
         return self
 
