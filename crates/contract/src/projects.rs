@@ -1,10 +1,12 @@
-//! Projects, environments, tags, search, deletion.
+//! Projects, environments, deletion.
 
 use chrono::{DateTime, Utc};
 use domain::id::{EnvironmentId, OrganizationId, ProjectId, ServiceId, TagId};
 use domain::project::EnvironmentKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::tags::Tag;
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Project {
@@ -15,18 +17,11 @@ pub struct Project {
     pub name: String,
     pub description: String,
     pub icon: Option<String>,
-    pub tags: Vec<ProjectTag>,
+    pub tags: Vec<Tag>,
     pub version: u64,
     pub deleting: bool,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct ProjectTag {
-    pub id: TagId,
-    pub name: String,
-    pub color: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -146,46 +141,4 @@ pub struct DeletionPlan {
 pub struct DeletionQuery {
     /// Also delete volumes with their data.
     pub volumes: bool,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Tag {
-    pub id: TagId,
-    pub name: String,
-    /// `#rrggbb`.
-    pub color: String,
-    pub created_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SaveTag {
-    pub name: String,
-    /// `#rrggbb`.
-    pub color: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct SearchQuery {
-    /// Part of a name.
-    pub q: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct SearchResults {
-    pub data: Vec<SearchResult>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct SearchResult {
-    /// `project`, `environment` or `service`.
-    pub kind: String,
-    pub id: String,
-    pub slug: String,
-    pub name: String,
-    pub organization: OrganizationId,
-    pub project: Option<ProjectId>,
-    pub environment: Option<EnvironmentId>,
 }

@@ -6,7 +6,8 @@ mod duplicate;
 mod read;
 mod update;
 
-use contract::projects::{Project, ProjectTag};
+use contract::projects::Project;
+use contract::tags::Tag;
 use store::projects::ProjectRow;
 use store::tags::ProjectTagRow;
 
@@ -23,7 +24,7 @@ pub(crate) fn shown(row: ProjectRow, tags: &[ProjectTagRow]) -> Project {
         name: row.name,
         description: row.description,
         icon: row.icon,
-        tags: tags.map(|tag| ProjectTag { id: tag.id, name: tag.name.clone(), color: tag.color.clone() }).collect(),
+        tags: tags.map(|tag| Tag { id: tag.id, name: tag.name.clone(), color: tag.color.clone() }).collect(),
         version: unsigned(row.version),
         deleting: row.deleting_at.is_some(),
         created_at: row.created_at,

@@ -2,37 +2,22 @@ use actix_web::web::Data;
 use contract::services::DeployQuery;
 use contract::variables::{ChangeVariables, VariablesChanged};
 use control::Control;
-use control::access::Kind;
 use domain::permission::Permission;
 
-use crate::endpoint::{Access, Endpoint};
+use super::level::on_each_level;
+use crate::endpoint::Endpoint;
 use crate::{Answer, ApiError, Body, Caller, IfMatch, Query};
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesWrite };
-    [
-        Endpoint::patch("change_project_variables", "/projects/{project}/variables", access(Kind::Project, "project"))
+    on_each_level!(patch, "change_", "_variables", "", Permission::VariablesWrite).map(|endpoint| {
+        endpoint
             .tag("variables")
             .summary("Set and unset variables")
             .body::<ChangeVariables>()
             .query::<DeployQuery>()
             .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::patch("change_environment_variables", "/environments/{environment}/variables", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("Set and unset variables")
-            .body::<ChangeVariables>()
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::patch("change_service_variables", "/services/{service}/variables", access(Kind::Service, "service"))
-            .tag("variables")
-            .summary("Set and unset variables")
-            .body::<ChangeVariables>()
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-    ]
+            .handle(handle)
+    })
 }
 
 async fn handle(

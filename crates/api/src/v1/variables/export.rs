@@ -1,12 +1,12 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use control::Control;
-use control::access::Kind;
 use domain::permission::Permission;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::endpoint::{Access, Endpoint, Media};
+use super::level::on_each_level;
+use crate::endpoint::{Endpoint, Media};
 use crate::{ApiError, Caller, Query};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -17,17 +17,7 @@ struct ExportQuery {
 }
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesRead };
-    [
-        Endpoint::get("export_project_variables", "/projects/{project}/variables/raw", access(Kind::Project, "project")),
-        Endpoint::get(
-            "export_environment_variables",
-            "/environments/{environment}/variables/raw",
-            access(Kind::Environment, "environment"),
-        ),
-        Endpoint::get("export_service_variables", "/services/{service}/variables/raw", access(Kind::Service, "service")),
-    ]
-    .map(|endpoint| {
+    on_each_level!(get, "export_", "_variables", "/raw", Permission::VariablesRead).map(|endpoint| {
         endpoint.tag("variables").summary("Variables as a `.env` text").query::<ExportQuery>().media(Media::Text).handle(handle)
     })
 }

@@ -1,41 +1,22 @@
 use actix_web::web::Data;
 use contract::variables::{ImportQuery, ImportVariables, VariablesChanged};
 use control::Control;
-use control::access::Kind;
 use domain::permission::Permission;
 
-use crate::endpoint::{Access, Endpoint};
+use super::level::on_each_level;
+use crate::endpoint::Endpoint;
 use crate::{Answer, ApiError, Body, Caller, Query};
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesWrite };
-    [
-        Endpoint::post("import_project_variables", "/projects/{project}/variables/import", access(Kind::Project, "project"))
+    on_each_level!(post, "import_", "_variables", "/import", Permission::VariablesWrite).map(|endpoint| {
+        endpoint
             .tag("variables")
             .summary("Take a `.env` text in, or tell what it would change")
             .body::<ImportVariables>()
             .query::<ImportQuery>()
             .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::post(
-            "import_environment_variables",
-            "/environments/{environment}/variables/import",
-            access(Kind::Environment, "environment"),
-        )
-        .tag("variables")
-        .summary("Take a `.env` text in, or tell what it would change")
-        .body::<ImportVariables>()
-        .query::<ImportQuery>()
-        .answers::<VariablesChanged>(200)
-        .handle(handle),
-        Endpoint::post("import_service_variables", "/services/{service}/variables/import", access(Kind::Service, "service"))
-            .tag("variables")
-            .summary("Take a `.env` text in, or tell what it would change")
-            .body::<ImportVariables>()
-            .query::<ImportQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-    ]
+            .handle(handle)
+    })
 }
 
 async fn handle(

@@ -5,6 +5,7 @@ use crate::endpoint::Endpoint;
 mod change;
 mod export;
 mod import;
+mod level;
 mod list;
 mod replace;
 mod restore;

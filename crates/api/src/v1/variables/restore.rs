@@ -2,41 +2,22 @@ use actix_web::web::{Data, Path};
 use contract::services::DeployQuery;
 use contract::variables::{RestoreVersion, VariablesChanged};
 use control::Control;
-use control::access::Kind;
 use domain::permission::Permission;
 
-use crate::endpoint::{Access, Endpoint};
+use super::level::on_each_level;
+use crate::endpoint::Endpoint;
 use crate::{Answer, ApiError, Body, Caller, Query};
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesWrite };
-    [
-        Endpoint::post("restore_project_variable", "/projects/{project}/variables/{name}/restore", access(Kind::Project, "project"))
+    on_each_level!(post, "restore_", "_variable", "/{name}/restore", Permission::VariablesWrite).map(|endpoint| {
+        endpoint
             .tag("variables")
             .summary("Make an old version the present one again")
             .body::<RestoreVersion>()
             .query::<DeployQuery>()
             .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::post(
-            "restore_environment_variable",
-            "/environments/{environment}/variables/{name}/restore",
-            access(Kind::Environment, "environment"),
-        )
-        .tag("variables")
-        .summary("Make an old version the present one again")
-        .body::<RestoreVersion>()
-        .query::<DeployQuery>()
-        .answers::<VariablesChanged>(200)
-        .handle(handle),
-        Endpoint::post("restore_service_variable", "/services/{service}/variables/{name}/restore", access(Kind::Service, "service"))
-            .tag("variables")
-            .summary("Make an old version the present one again")
-            .body::<RestoreVersion>()
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-    ]
+            .handle(handle)
+    })
 }
 
 async fn handle(

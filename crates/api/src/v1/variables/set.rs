@@ -2,37 +2,22 @@ use actix_web::web::{Data, Path};
 use contract::services::DeployQuery;
 use contract::variables::{ChangeVariables, SetValue, SetVariable, VariablesChanged};
 use control::Control;
-use control::access::Kind;
 use domain::permission::Permission;
 
-use crate::endpoint::{Access, Endpoint};
+use super::level::on_each_level;
+use crate::endpoint::Endpoint;
 use crate::{Answer, ApiError, Body, Caller, Query};
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesWrite };
-    [
-        Endpoint::put("set_project_variable", "/projects/{project}/variables/{name}", access(Kind::Project, "project"))
+    on_each_level!(put, "set_", "_variable", "/{name}", Permission::VariablesWrite).map(|endpoint| {
+        endpoint
             .tag("variables")
             .summary("Set one variable")
             .body::<SetValue>()
             .query::<DeployQuery>()
             .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::put("set_environment_variable", "/environments/{environment}/variables/{name}", access(Kind::Environment, "environment"))
-            .tag("variables")
-            .summary("Set one variable")
-            .body::<SetValue>()
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::put("set_service_variable", "/services/{service}/variables/{name}", access(Kind::Service, "service"))
-            .tag("variables")
-            .summary("Set one variable")
-            .body::<SetValue>()
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-    ]
+            .handle(handle)
+    })
 }
 
 async fn handle(

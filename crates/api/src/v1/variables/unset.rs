@@ -2,38 +2,16 @@ use actix_web::web::{Data, Path};
 use contract::services::DeployQuery;
 use contract::variables::{ChangeVariables, VariablesChanged};
 use control::Control;
-use control::access::Kind;
 use domain::permission::Permission;
 
-use crate::endpoint::{Access, Endpoint};
+use super::level::on_each_level;
+use crate::endpoint::Endpoint;
 use crate::{Answer, ApiError, Caller, Query};
 
 pub fn endpoints() -> [Endpoint; 3] {
-    let access = |kind, parameter| Access::Resource { kind, parameter, permission: Permission::VariablesWrite };
-    [
-        Endpoint::delete("unset_project_variable", "/projects/{project}/variables/{name}", access(Kind::Project, "project"))
-            .tag("variables")
-            .summary("Unset one variable")
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-        Endpoint::delete(
-            "unset_environment_variable",
-            "/environments/{environment}/variables/{name}",
-            access(Kind::Environment, "environment"),
-        )
-        .tag("variables")
-        .summary("Unset one variable")
-        .query::<DeployQuery>()
-        .answers::<VariablesChanged>(200)
-        .handle(handle),
-        Endpoint::delete("unset_service_variable", "/services/{service}/variables/{name}", access(Kind::Service, "service"))
-            .tag("variables")
-            .summary("Unset one variable")
-            .query::<DeployQuery>()
-            .answers::<VariablesChanged>(200)
-            .handle(handle),
-    ]
+    on_each_level!(delete, "unset_", "_variable", "/{name}", Permission::VariablesWrite).map(|endpoint| {
+        endpoint.tag("variables").summary("Unset one variable").query::<DeployQuery>().answers::<VariablesChanged>(200).handle(handle)
+    })
 }
 
 async fn handle(
