@@ -35,6 +35,8 @@ pub enum RateClass {
     Deploy,
     /// Log-in, sign-up, reset: counted per address by the use case, and here per address.
     Login,
+    /// Not for an endpoint: the gate counts tokens and cookies that nobody knows, per address.
+    Failure,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

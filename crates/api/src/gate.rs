@@ -1,4 +1,4 @@
-//! The one way to every handler: request id → host → method → authentication → cross-site check → rate limit → resource and
+//! The one way to every handler. [`crate::front`] has given the request an id and checked its host; here: method → authentication → cross-site check → rate limit → resource and
 //! permission → step-up → idempotency → handler → headers. Fails closed at each.
 
 use std::net::IpAddr;
@@ -17,10 +17,11 @@ use control::Control;
 use control::access::{Origin, Presented, Principal, Via};
 use domain::id::{Id, RequestId};
 
-use crate::endpoint::{Access, Endpoint, Idempotency};
+use crate::endpoint::{Access, Endpoint, Idempotency, RateClass};
+use crate::host::Hosts;
 use crate::idempotency;
 use crate::problem::ApiError;
-use crate::rate::{Limiter, Verdict};
+use crate::rate::{Limiter, Proven, Verdict};
 use crate::scope::Limits;
 
 pub const SESSION_COOKIE: &str = "__Host-seaway";
@@ -62,6 +63,10 @@ pub struct Shared {
 pub struct Gate {
     pub control: Control,
     pub limiter: Limiter,
+    /// What was right lately; see [`Proven`].
+    pub proven: Proven,
+    /// The names that are answered to.
+    pub hosts: Hosts,
     /// Hops whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
@@ -71,8 +76,9 @@ pub async fn gate(request: ServiceRequest, next: Next<impl MessageBody + 'static
     let Some(gate) = request.app_data::<web::Data<Gate>>().cloned() else {
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()).map_into_boxed_body());
     };
-    let id = RequestId::new(gate.control.clock(), gate.control.entropy());
-    let https = gate.control.base_url().starts_with("https:");
+    let Some(id) = crate::front::request_id(&request) else {
+        return Ok(request.into_response(HttpResponse::InternalServerError().finish()).map_into_boxed_body());
+    };
     let text = id.to_string();
     let http_request = request.request().clone();
     let mut response = match pass(&gate, id, request, next).await {
@@ -83,7 +89,6 @@ pub async fn gate(request: ServiceRequest, next: Next<impl MessageBody + 'static
     if let Ok(value) = HeaderValue::from_str(&text) {
         headers.insert(HeaderName::from_static("request-id"), value);
     }
-    crate::headers::secure(headers, https);
     Ok(response)
 }
 
@@ -94,6 +99,7 @@ async fn pass(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ApiError> {
     let endpoint = declared(&request)?;
+    tracing::Span::current().record("route", endpoint.path).record("operation", endpoint.operation);
     let origin = Origin { request: id, address: client_address(gate, &request) };
     let principal = authenticate(gate, &endpoint, &request, &origin).await?;
     let verdict = rate(gate, &endpoint, principal.as_ref(), &origin)?;
@@ -164,6 +170,12 @@ fn declared(request: &ServiceRequest) -> Result<Endpoint, ApiError> {
     })
 }
 
+impl Gate {
+    pub(crate) fn peer_is_proxy(&self, request: &ServiceRequest) -> bool {
+        request.peer_addr().is_some_and(|peer| self.trusted_proxies.iter().any(|network| network.contains(&peer.ip())))
+    }
+}
+
 /// The socket's peer, or what a configured proxy says about it.
 fn client_address(gate: &Gate, request: &ServiceRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
@@ -190,13 +202,13 @@ async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest
         .get(AUTHORIZATION)
         .map(|value| value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")));
     let principal = match bearer {
-        Some(Some((_, token))) => Some(gate.control.authenticate(Presented::Bearer(token.trim()), origin).await?),
+        Some(Some((_, token))) => Some(known(gate, Presented::Bearer(token.trim()), origin).await?),
         Some(None) => return Err(ApiError::new(Code::Unauthenticated, "The Authorization header is not `Bearer <token>`.")),
         None => match request.cookie(if is_plain_loopback(gate.control.base_url()) { SESSION_COOKIE_INSECURE } else { SESSION_COOKIE }) {
-            Some(cookie) => match gate.control.authenticate(Presented::SessionCookie(cookie.value()), origin).await {
+            Some(cookie) => match known(gate, Presented::SessionCookie(cookie.value()), origin).await {
                 Ok(principal) => Some(principal),
                 Err(_) if endpoint.access == Access::Public => None,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             },
             None => None,
         },
@@ -211,6 +223,43 @@ async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest
         same_site(gate, request, principal.as_ref().filter(|_| endpoint.access != Access::Public))?;
     }
     Ok(principal)
+}
+
+/// Who shows this. Whoever shows wrong things too often is refused before anything is looked up; what was right lately is
+/// not, so that others behind the same address are not shut out.
+async fn known(gate: &Gate, presented: Presented<'_>, origin: &Origin) -> Result<Principal, ApiError> {
+    let (Presented::Bearer(text) | Presented::SessionCookie(text)) = presented;
+    let (digest, now, address) = (Proven::digest(text), Instant::now(), address_key(origin));
+    let verdict = gate.limiter.look(RateClass::Failure, address, now);
+    if !verdict.allowed && !gate.proven.knows(&digest, now) {
+        return Err(limited(&verdict));
+    }
+    match gate.control.authenticate(presented, origin).await {
+        Ok(principal) => {
+            gate.proven.note(digest, now);
+            Ok(principal)
+        }
+        Err(error) => {
+            let error = ApiError::from(error);
+            if matches!(error.code, Code::Unauthenticated | Code::AddressForbidden) {
+                gate.limiter.check(RateClass::Failure, address, now);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whom a limit by address counts: an IPv4 address, or the /64 of an IPv6 address.
+fn address_key(origin: &Origin) -> u128 {
+    match origin.address {
+        Some(IpAddr::V4(address)) => u128::from(address.to_bits()),
+        Some(IpAddr::V6(address)) => address.to_bits() >> 64,
+        None => 0,
+    }
+}
+
+fn limited(verdict: &Verdict) -> ApiError {
+    control::ControlError::RateLimited { policy: verdict.policy, retry_after_seconds: verdict.wait_seconds() }.into()
 }
 
 /// Cross-site requests of a browser are refused: by Fetch Metadata or Origin, and for sessions by the token too.
@@ -237,17 +286,12 @@ fn same_site(gate: &Gate, request: &ServiceRequest, principal: Option<&Principal
 }
 
 fn rate(gate: &Gate, endpoint: &Endpoint, principal: Option<&Principal>, origin: &Origin) -> Result<Verdict, ApiError> {
-    let caller = match (principal, origin.address) {
-        (Some(principal), _) => principal.user.uuid().as_u128(),
-        (None, Some(IpAddr::V4(address))) => u128::from(address.to_bits()),
-        (None, Some(IpAddr::V6(address))) => address.to_bits() >> 64,
-        (None, None) => 0,
-    };
+    let caller = principal.map_or_else(|| address_key(origin), |principal| principal.user.uuid().as_u128());
     let verdict = gate.limiter.check(endpoint.rate, caller, Instant::now());
     if verdict.allowed {
         return Ok(verdict);
     }
-    Err(control::ControlError::RateLimited { policy: verdict.policy, retry_after_seconds: verdict.wait_seconds() }.into())
+    Err(limited(&verdict))
 }
 
 async fn authorise(

@@ -10,11 +10,13 @@
 pub mod answer;
 pub mod body;
 pub mod endpoint;
+pub mod host;
 pub mod openapi;
 pub mod rate;
 pub mod server;
 pub mod v1;
 
+mod front;
 mod gate;
 mod headers;
 mod idempotency;

@@ -1,8 +1,7 @@
 //! Pages besides the API: the reference of the API, the problem pages, health.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use contract::Code;
-use domain::id::RequestId;
 use utoipa::openapi::OpenApi;
 
 use crate::gate::Gate;
@@ -43,10 +42,10 @@ async fn asset(kind: &'static str, text: &'static str) -> HttpResponse {
     HttpResponse::Ok().content_type(kind).insert_header(("cache-control", "no-cache")).body(text)
 }
 
-async fn problem(gate: web::Data<Gate>, path: web::Path<String>) -> HttpResponse {
+async fn problem(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     match Code::ALL.iter().find(|code| code.text() == path.as_str()) {
         Some(code) => HttpResponse::Ok().content_type("text/markdown; charset=utf-8").body(page_of(*code)),
-        None => absent(&gate, "There is no problem code of this name. The codes are listed in the reference at /api-docs."),
+        None => absent(&request, "There is no problem code of this name. The codes are listed in the reference at /api-docs."),
     }
 }
 
@@ -57,7 +56,7 @@ pub fn page_of(code: Code) -> String {
 
 include!(concat!(env!("OUT_DIR"), "/problems.rs"));
 
-/// Each part separately: database, vault, jobs, server. 200 when all work, 503 otherwise.
+/// Each part separately: database, job queue, scheduler, vault, and those of the server. 200 when all work, 503 otherwise.
 async fn health(gate: web::Data<Gate>) -> HttpResponse {
     let health = gate.control.health().await;
     let mut response = if health.ok { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
@@ -65,11 +64,11 @@ async fn health(gate: web::Data<Gate>) -> HttpResponse {
 }
 
 /// The answer to an address that no route knows.
-pub async fn not_found(gate: web::Data<Gate>) -> HttpResponse {
-    absent(&gate, "There is nothing at this address. The reference is at /api-docs.")
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    absent(&request, "There is nothing at this address. The reference is at /api-docs.")
 }
 
-fn absent(gate: &Gate, detail: &str) -> HttpResponse {
-    let id = RequestId::new(gate.control.clock(), gate.control.entropy());
-    ApiError::new(Code::NotFound, detail).response(&id.to_string())
+fn absent(request: &HttpRequest, detail: &str) -> HttpResponse {
+    let id = crate::front::request_id(request).map_or_else(String::new, |id| id.to_string());
+    ApiError::new(Code::NotFound, detail).response(&id)
 }

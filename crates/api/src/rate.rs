@@ -1,8 +1,10 @@
 //! Rate limits: one token bucket per class and caller (GCRA), in memory. Headers follow draft-ietf-httpapi-ratelimit-headers.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
 
 use crate::endpoint::RateClass;
 
@@ -21,6 +23,8 @@ pub struct Quotas {
     pub default: Quota,
     pub deploy: Quota,
     pub login: Quota,
+    /// Wrong tokens and cookies per address.
+    pub failure: Quota,
 }
 
 impl Default for Quotas {
@@ -29,6 +33,7 @@ impl Default for Quotas {
             default: Quota { requests: 600, window: Duration::from_secs(60) },
             deploy: Quota { requests: 240, window: Duration::from_secs(3600) },
             login: Quota { requests: 60, window: Duration::from_secs(60) },
+            failure: Quota { requests: 60, window: Duration::from_secs(60) },
         }
     }
 }
@@ -39,6 +44,7 @@ impl Quotas {
             RateClass::Default => (self.default, "default"),
             RateClass::Deploy => (self.deploy, "deploy"),
             RateClass::Login => (self.login, "login"),
+            RateClass::Failure => (self.failure, "failure"),
         }
     }
 }
@@ -80,6 +86,23 @@ impl Limiter {
         Self { quotas, arrivals: Mutex::new(HashMap::new()) }
     }
 
+    /// Whether a call would pass, without counting one.
+    pub fn look(&self, class: RateClass, caller: u128, now: Instant) -> Verdict {
+        let (quota, policy) = self.quotas.of(class);
+        let interval = quota.window / quota.requests.max(1);
+        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = arrivals.get(&(class, caller)).map_or(Duration::ZERO, |arrival| arrival.saturating_duration_since(now));
+        let room = quota.window.saturating_sub(used);
+        let left = room.as_nanos() / interval.as_nanos().max(1);
+        Verdict {
+            policy,
+            quota,
+            remaining: u32::try_from(left).unwrap_or(u32::MAX),
+            wait: interval.saturating_sub(room),
+            allowed: room >= interval,
+        }
+    }
+
     pub fn check(&self, class: RateClass, caller: u128, now: Instant) -> Verdict {
         let (quota, policy) = self.quotas.of(class);
         let interval = quota.window / quota.requests.max(1);
@@ -101,6 +124,43 @@ impl Limiter {
     }
 }
 
+/// Digests of tokens and cookies that were right lately. They only pass the limit of wrong ones; who may do what is asked
+/// of the database all the same.
+#[derive(Default)]
+pub struct Proven(RwLock<HashMap<[u8; 32], Instant>>);
+
+impl Proven {
+    /// How long one counts.
+    const LIFE: Duration = Duration::from_secs(600);
+    /// Noted again after this long.
+    const RENEWED: Duration = Duration::from_secs(60);
+    const ENTRIES_MAX: usize = 20_000;
+
+    pub fn digest(text: &str) -> [u8; 32] {
+        Sha256::digest(text.as_bytes()).into()
+    }
+
+    pub fn knows(&self, digest: &[u8; 32], now: Instant) -> bool {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        entries.get(digest).is_some_and(|at| now.saturating_duration_since(*at) < Self::LIFE)
+    }
+
+    pub fn note(&self, digest: [u8; 32], now: Instant) {
+        let noted = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&digest).copied();
+        if noted.is_some_and(|at| now.saturating_duration_since(at) < Self::RENEWED) {
+            return;
+        }
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= Self::ENTRIES_MAX {
+            entries.retain(|_, at| now.saturating_duration_since(*at) < Self::LIFE);
+            if entries.len() >= Self::ENTRIES_MAX {
+                entries.clear();
+            }
+        }
+        entries.insert(digest, now);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +168,7 @@ mod tests {
     #[test]
     fn the_quota_passes_and_not_one_more_until_time_goes_by() {
         let quota = Quota { requests: 3, window: Duration::from_secs(3) };
-        let limiter = Limiter::new(Quotas { default: quota, deploy: quota, login: quota });
+        let limiter = Limiter::new(Quotas { default: quota, deploy: quota, login: quota, failure: quota });
         let now = Instant::now();
         for left in [2, 1, 0] {
             let verdict = limiter.check(RateClass::Default, 1, now);
@@ -120,6 +180,8 @@ mod tests {
         assert_eq!(refused.wait_seconds(), 1);
         assert!(limiter.check(RateClass::Default, 2, now).allowed, "another caller has a bucket of its own");
         assert!(limiter.check(RateClass::Deploy, 1, now).allowed, "another class too");
+        assert!(!limiter.look(RateClass::Default, 1, now).allowed && limiter.look(RateClass::Default, 3, now).allowed);
+        assert!(limiter.look(RateClass::Default, 1, now + Duration::from_secs(1)).allowed, "looking does not count");
         assert!(limiter.check(RateClass::Default, 1, now + Duration::from_secs(1)).allowed);
     }
 }

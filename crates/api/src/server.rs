@@ -12,8 +12,9 @@ use control::Control;
 
 use crate::endpoint::Endpoint;
 use crate::gate::{Gate, Shared, gate};
+use crate::host::Hosts;
 use crate::openapi::ROOT;
-use crate::rate::{Limiter, Quotas};
+use crate::rate::{Limiter, Proven, Quotas};
 
 /// How long requests may go on after the stop was asked for.
 const SHUTDOWN_SECONDS: u64 = 20;
@@ -26,6 +27,8 @@ pub struct ServerConfig {
     pub workers: usize,
     pub quotas: Quotas,
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Further names that the panel answers to, besides that of the base URL.
+    pub hosts: Vec<String>,
     /// gzip answers.
     pub compress: bool,
 }
@@ -38,12 +41,18 @@ pub fn start(config: &ServerConfig, control: Control) -> anyhow::Result<(Server,
     let endpoints = crate::v1::endpoints();
     self_check(&endpoints)?;
     let document = crate::openapi::document(&endpoints);
-    let gate_data = web::Data::new(Gate { control, limiter: Limiter::new(config.quotas), trusted_proxies: config.trusted_proxies.clone() });
+    let gate_data = web::Data::new(Gate {
+        hosts: Hosts::new(control.base_url(), &config.hosts),
+        control,
+        limiter: Limiter::new(config.quotas),
+        proven: Proven::default(),
+        trusted_proxies: config.trusted_proxies.clone(),
+    });
     let compress = config.compress;
     let mut server = HttpServer::new(move || {
         App::new()
             .wrap(Condition::new(compress, Compress::default()))
-            .wrap(from_fn(crate::headers::on_every_answer))
+            .wrap(from_fn(crate::front::front))
             .app_data(gate_data.clone())
             .app_data(web::Data::new(gate_data.control.clone()))
             .configure(|configuration| register(configuration, &endpoints))

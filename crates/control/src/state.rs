@@ -54,6 +54,7 @@ struct Parts {
     faults: Arc<dyn Faults>,
     tickets: Tickets,
     builds: Semaphore,
+    health: crate::health::Remembered,
 }
 
 /// Everything that the control plane is made of. Cheap to clone.
@@ -92,6 +93,7 @@ impl Control {
             memberships: MembershipCache::default(),
             faults: parts.faults,
             tickets: Tickets::default(),
+            health: crate::health::Remembered::default(),
             builds: Semaphore::new(usize::try_from(builds.clamp(1, BUILDS_AT_ONCE_MAX)).unwrap_or(1)),
         }))
     }
@@ -155,6 +157,10 @@ impl Control {
     /// Places for builds: a build waits for one, a release or rollback does not.
     pub(crate) fn builds(&self) -> &Semaphore {
         &self.0.builds
+    }
+
+    pub(crate) fn remembered_health(&self) -> &crate::health::Remembered {
+        &self.0.health
     }
 
     pub(crate) fn tickets(&self) -> &Tickets {

@@ -10,6 +10,8 @@ use store::{StoreError, Write};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::context::later;
 use crate::{Handler, JobError, Lease, Parts, backoff};
@@ -46,6 +48,29 @@ enum Verdict {
 
 /// Runs the job to the end of this attempt and records it. Never fails: what cannot be recorded is done by the next worker.
 pub(crate) async fn execute(parts: Arc<Parts>, job: JobRow, signals: Signals) {
+    let span = tracing::info_span!(
+        "job",
+        job = %job.id,
+        kind = job.kind,
+        attempt = job.attempt,
+        organization = Empty,
+        deployment = Empty,
+        service = Empty,
+        run = Empty,
+    );
+    if let Some(organization) = job.organization() {
+        span.record("organization", organization.to_string());
+    }
+    // What the job is about: payloads hold ids, never secrets.
+    for name in ["deployment", "service", "run"] {
+        if let Some(id) = job.payload.0.get(name).and_then(serde_json::Value::as_str) {
+            span.record(name, id);
+        }
+    }
+    run(parts, job, signals).instrument(span).await;
+}
+
+async fn run(parts: Arc<Parts>, job: JobRow, signals: Signals) {
     let lease = Lease { job: job.id, fence: job.fence, stopping: signals.stopping.clone() };
     let verdict = attempt(&parts, &job, &lease, &signals).await;
     // Also after an abort: the fence refuses what is not ours any more.
@@ -76,7 +101,7 @@ async fn attempt(parts: &Arc<Parts>, job: &JobRow, lease: &Lease, signals: &Sign
     let work = {
         let (handler, job, lease, cancel) = (Arc::clone(&handler), job.clone(), lease.clone(), signals.cancel.clone());
         // A task of its own: a panic ends the attempt, not the runner. Aborted when this future is dropped.
-        AbortOnDropHandle::new(tokio::spawn(async move { handler.run(&job, lease, cancel).await }))
+        AbortOnDropHandle::new(tokio::spawn(async move { handler.run(&job, lease, cancel).await }.in_current_span()))
     };
     let result = tokio::select! {
         biased;

@@ -405,6 +405,20 @@ pub async fn delete_finished(write: &mut Write, before: DateTime<Utc>) -> Result
     execute!(write, text, before, DELETE_BATCH).await
 }
 
+/// Since when the oldest job is due that waits for nothing but a worker (no earlier one of its serial key is left).
+pub async fn oldest_due(unit: &mut impl Unit, pool: Pool, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let text = "SELECT j.run_at AS value FROM jobs j WHERE j.pool = $1 AND j.state = 'queued' AND j.run_at <= $2 AND NOT EXISTS \
+                (SELECT 1 FROM jobs e WHERE e.serial_key = j.serial_key AND e.state IN ('queued', 'running') \
+                AND (e.created_at, e.id) < (j.created_at, j.id)) ORDER BY j.run_at LIMIT 1";
+    Ok(fetch_optional!(unit, (DateTime<Utc>,), text, pool, now).await?.map(|row| row.0))
+}
+
+/// Jobs of the pool that a living worker holds.
+pub async fn count_held(unit: &mut impl Unit, pool: Pool, now: DateTime<Utc>) -> Result<i64, StoreError> {
+    let text = "SELECT count(*) AS value FROM jobs WHERE pool = $1 AND state = 'running' AND lease_until > $2";
+    Ok(fetch_one!(unit, (i64,), text, pool, now).await?.0)
+}
+
 /// Jobs of the pool in a state; for status pages and tests.
 pub async fn count(unit: &mut impl Unit, pool: Pool, state: JobState) -> Result<i64, StoreError> {
     let text = "SELECT count(*) AS value FROM jobs WHERE pool = $1 AND state = $2";

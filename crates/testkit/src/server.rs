@@ -141,6 +141,12 @@ impl TestServer {
 
     /// With another server side than the scripted one.
     pub async fn with(backend: Backend, server: Arc<dyn Server>) -> Result<Self> {
+        let generous = api::rate::Quota { requests: 1_000_000, window: Duration::from_secs(60) };
+        Self::limited(backend, server, api::rate::Quotas { default: generous, deploy: generous, login: generous, failure: generous }).await
+    }
+
+    /// With rate limits of the test's choice.
+    pub async fn limited(backend: Backend, server: Arc<dyn Server>, quotas: api::rate::Quotas) -> Result<Self> {
         // A second test of this process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let store = match backend {
@@ -172,11 +178,11 @@ impl TestServer {
             faults: Arc::new(control::deployments::NoFaults),
         });
         let setup = control.setup_link().await?.context("a new instance has a set-up link")?.reveal().clone();
-        let generous = api::rate::Quota { requests: 1_000_000, window: Duration::from_secs(60) };
         let config = api::server::ServerConfig {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             workers: 1,
-            quotas: api::rate::Quotas { default: generous, deploy: generous, login: generous },
+            quotas,
+            hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             compress: false,
         };

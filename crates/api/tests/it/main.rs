@@ -6,6 +6,8 @@ mod accounts;
 mod answers;
 mod deployments;
 mod document;
+mod front;
+mod health;
 mod members;
 mod pages;
 mod permissions;

@@ -16,6 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct HttpConfiguration {
     pub listen: Vec<SocketAddr>,
     pub base_url: String,
+    pub hosts: Vec<String>,
     pub trusted_proxies: Vec<IpNet>,
     pub workers: usize,
     pub quotas: Quotas,
@@ -37,12 +38,14 @@ impl HttpConfiguration {
         Ok(Self {
             listen,
             base_url: base_url(values)?,
+            hosts: values.list("hosts", "a host name without scheme and path")?,
             trusted_proxies: values.list("trusted_proxies", "a network, e.g. 10.0.0.0/8")?,
             workers,
             quotas: Quotas {
                 default: quota(values, "rate_limit_default", MINUTE)?,
                 deploy: quota(values, "rate_limit_deploy", HOUR)?,
                 login: quota(values, "rate_limit_login", MINUTE)?,
+                failure: quota(values, "rate_limit_failure", MINUTE)?,
             },
         })
     }

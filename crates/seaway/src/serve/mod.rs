@@ -98,6 +98,7 @@ async fn serve(configuration: Configuration, stop: Stop) -> Result<()> {
             workers: configuration.http.workers,
             quotas: configuration.http.quotas,
             trusted_proxies: configuration.http.trusted_proxies.clone(),
+            hosts: configuration.http.hosts.clone(),
             compress: true,
         },
         control.clone(),
