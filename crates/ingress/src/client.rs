@@ -102,7 +102,7 @@ impl IngressClient {
         self.call(Method::GET, "/health", "", None::<&()>, CALL_TIMEOUT).await
     }
 
-    async fn call<B: Serialize, A: DeserializeOwned>(
+    pub(crate) async fn call<B: Serialize, A: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

@@ -5,6 +5,7 @@
 //!
 //! To add a state of a route: a variant of [`routes::RouteState`], its page in `pages`, its branch in `proxy`.
 
+pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod host;
@@ -13,10 +14,12 @@ pub mod wire;
 
 mod admin;
 mod body;
+mod certificate_client;
 mod client_stream;
 mod frames;
 mod head_scan;
 mod hygiene;
+mod key_text;
 mod live;
 mod pages;
 mod persist;
@@ -32,6 +35,7 @@ mod tunnel;
 
 pub use client::{ClientError, IngressClient};
 pub use config::{IngressConfig, Limits};
+pub use key_text::KeyText;
 pub use pages::{ERROR_HEADER, Page};
 pub use process::{Ingress, run};
 pub use routes::{Replica, RetryPolicy, RouteState, ServiceRoute};

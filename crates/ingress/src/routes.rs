@@ -51,6 +51,9 @@ pub struct ServiceRoute {
     pub drain_ms: u64,
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// What https does for its hosts.
+    #[serde(default)]
+    pub https: HttpsPolicy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,6 +85,17 @@ pub struct Replica {
 pub struct RetryPolicy {
     pub attempts_max: u8,
     pub idempotent: bool,
+}
+
+/// Takes effect for a host once a certificate for it is served; before that, http answers as if this were not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpsPolicy {
+    /// http is answered with 308 to the same address under https.
+    pub redirect: bool,
+    /// `max-age` of Strict-Transport-Security; 0: none is sent.
+    pub hsts_seconds: u32,
+    pub hsts_include_subdomains: bool,
 }
 
 impl Default for RetryPolicy {
@@ -124,6 +138,7 @@ impl ServiceRoute {
             response_idle_timeout_ms: RESPONSE_IDLE_TIMEOUT_MS,
             drain_ms: DRAIN_MS,
             retry: RetryPolicy::default(),
+            https: HttpsPolicy::default(),
         }
     }
 
