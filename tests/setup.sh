@@ -55,5 +55,6 @@ fi
 
 "$here/dockerd.sh"
 case ${1:-} in run | docker) exit 0 ;; esac
+(cd "$here/.." && python3 -m tests.leftovers)
 
 "$here/images/build.sh"

@@ -5,6 +5,7 @@ import sys
 import time
 import traceback
 
+from .. import leftovers
 from . import bad, core, faults  # noqa: F401  (they add their scenarios)
 from .world import SCENARIOS, World
 
@@ -16,6 +17,8 @@ def main():
     parser.add_argument("--release", action="store_true", help="drive the release binary")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
     arguments = parser.parse_args()
+    for instance in leftovers.sweep():
+        print(f"removed what the dead test instance {instance} left")
     groups = arguments.groups or ["core", "faults", "bad"]
     passed, failed = 0, []
     begin = time.monotonic()

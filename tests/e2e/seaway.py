@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 
+from .. import leftovers
 from .machine import binary, free_port, run, until
 
 START_SECONDS_MAX = 30
@@ -25,7 +26,7 @@ class Seaway:
         self.binary = binary(profile)
         self.port, self.ingress_port = free_port(), free_port()
         self.url = f"http://localhost:{self.port}"
-        self.process = None
+        self.process = self.mark_file = None
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -49,6 +50,9 @@ class Seaway:
     def __exit__(self, *_):
         self.stop()
         self.stop_ingress()
+        if self.mark_file:
+            leftovers.unmark(self.mark_file)
+            self.mark_file = None
 
     # --- life of the process ---
 
@@ -60,6 +64,8 @@ class Seaway:
             until("Seaway answers", self.answers, START_SECONDS_MAX)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.tail()}") from None
+        if self.mark_file is None:
+            self.mark_file = leftovers.mark((self.data / "agent" / "instance").read_text().strip(), self.data)
         return self
 
     def answers(self):

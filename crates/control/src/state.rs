@@ -35,6 +35,8 @@ pub struct ControlConfig {
     pub mail_from: String,
     /// Host folders that bind mounts may use; empty: none.
     pub bind_allowed: Vec<PathBuf>,
+    /// `http://` Git URLs besides https and ssh.
+    pub git_over_http: bool,
     pub builds_at_once: u32,
 }
 

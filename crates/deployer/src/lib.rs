@@ -4,6 +4,7 @@
 //! every container spec leaves through [`policy`].
 
 pub mod builder;
+pub mod disk;
 pub mod egress;
 pub mod engine;
 pub mod exec;

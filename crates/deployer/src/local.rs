@@ -19,6 +19,7 @@ use ipnet::{IpNet, Ipv4Net};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{BuilderChoice, Workshop, WorkshopSettings};
+use crate::disk::{self, DiskSettings};
 use crate::egress::EgressPolicy;
 use crate::engine::Engine;
 use crate::engine::failure::failure as engine_failure;
@@ -39,8 +40,6 @@ use crate::{exec, reconcile, removal, replicas, rollout, run, sweep};
 /// Runtime lines older than this go, whatever the control plane's retention says.
 const LOG_AGE_MAX: TimeDelta = TimeDelta::days(30);
 const LOG_PURGE_INTERVAL: Duration = Duration::from_secs(3600);
-/// Part of the disk above which the server says that it is not well.
-const DISK_USED_PERCENT_MAX: u64 = 95;
 
 #[derive(Debug, Clone)]
 pub struct LocalServerConfig {
@@ -59,6 +58,8 @@ pub struct LocalServerConfig {
     pub own_ports: Vec<u16>,
     /// Networks that no workload may reach.
     pub ranges_denied: Vec<IpNet>,
+    /// Machines that no workload may reach, by name or address: the control plane's database.
+    pub hosts_denied: Vec<String>,
     /// Range of the environments' networks.
     pub address_range: Ipv4Net,
     /// Folders below which services may mount parts of the server.
@@ -71,6 +72,12 @@ pub struct LocalServerConfig {
     pub fileserver: Option<PathBuf>,
     /// Dockerfile frontends that are allowed, pinned by digest.
     pub frontends: Vec<String>,
+    /// `ADD` of an address in a Dockerfile: the engine fetches it itself, past the egress check.
+    pub add_from_network: bool,
+    pub builder: BuilderChoice,
+    pub disk: DiskSettings,
+    /// What a replica may write into its own file system, where the engine's storage can limit it.
+    pub replica_disk_bytes_max: Option<u64>,
 }
 
 pub struct LocalServer {
@@ -96,7 +103,8 @@ impl LocalServer {
             egress: config.egress,
             fileserver: config.fileserver,
             frontends: config.frontends,
-            builder: BuilderChoice::Auto,
+            add_from_network: config.add_from_network,
+            builder: config.builder,
         };
         // What a killed agent left of its builds: sources and credentials.
         for folder in [&workshop.work_dir, &workshop.secret_dir] {
@@ -105,7 +113,7 @@ impl LocalServer {
         }
         let engine = Arc::new(Engine::new(config.docker_socket, config.instance));
         let runner = Runner::new();
-        let settings = RuleSettings { own_ports: config.own_ports, ranges_denied: config.ranges_denied };
+        let settings = RuleSettings { own_ports: config.own_ports, ranges_denied: config.ranges_denied, hosts_denied: config.hosts_denied };
         let logs = LogStore::open(config.state_dir.join("logs"), Arc::clone(&clock), LogLimits::default())?;
         let parts = Arc::new(Parts {
             fingerprint_key: fingerprint_key(&config.state_dir, entropy.as_ref())?,
@@ -113,7 +121,7 @@ impl LocalServer {
             entropy,
             state_dir: config.state_dir,
             networks: Networks::new(Arc::clone(&engine), config.address_range),
-            firewall: Firewall::new(config.firewall, settings, runner.clone()),
+            firewall: Firewall::new(config.firewall, engine.instance(), settings, runner.clone()),
             engine,
             ingress: IngressClient::new(config.ingress_socket),
             ingress_listen: config.ingress_listen,
@@ -121,6 +129,9 @@ impl LocalServer {
             logs: Arc::new(logs),
             runner,
             bind_allowed: config.bind_allowed,
+            disk: config.disk,
+            cache_pruned: Default::default(),
+            replica_disk_bytes_max: config.replica_disk_bytes_max,
             workshop,
             locks: Default::default(),
             routed: Default::default(),
@@ -135,11 +146,19 @@ impl LocalServer {
         Ok(Self { parts })
     }
 
-    /// Ends the background tasks. Containers, routes and state stay.
+    /// Ends the background tasks. Containers, routes and state stay; the firewall's rules as well, unless nothing of this
+    /// instance is left that they are for.
     pub async fn shutdown(&self) {
         self.parts.stop.cancel();
         self.parts.tasks.close();
         self.parts.tasks.wait().await;
+        let nothing_left = match (self.parts.engine.list(&[]).await, self.parts.engine.list_networks(true).await) {
+            (Ok(containers), Ok(networks)) => containers.is_empty() && networks.is_empty(),
+            _ => false,
+        };
+        if nothing_left && let Err(reason) = self.parts.firewall.remove().await {
+            tracing::warn!("the firewall rules of this instance could not be removed: {reason}");
+        }
     }
 }
 
@@ -236,24 +255,11 @@ impl Server for LocalServer {
                 part("engine", engine),
                 part("ingress", ingress),
                 part("firewall", self.parts.firewall.state().await),
-                part("disk", disk(&self.parts.state_dir)),
+                part("disk", disk::health(&self.parts).await),
                 part("logs", Ok(format!("follows {collectors} replicas"))),
             ],
         }
     }
-}
-
-fn disk(folder: &std::path::Path) -> Result<String, String> {
-    let state = rustix::fs::statvfs(folder).map_err(|error| error.to_string())?;
-    let used = percent_used(state.f_blocks, state.f_bfree, state.f_bavail);
-    let text = format!("{used} % used");
-    if used < DISK_USED_PERCENT_MAX { Ok(text) } else { Err(text) }
-}
-
-/// As `df` counts: blocks that the file system keeps back count neither as used nor as there. Rounded up.
-fn percent_used(blocks: u64, free: u64, available: u64) -> u64 {
-    let used = blocks.saturating_sub(free);
-    used.saturating_mul(100).div_ceil(used.saturating_add(available).max(1))
 }
 
 /// Lines of a build on their way into the deployment's stream.
@@ -273,6 +279,7 @@ impl LineSink for DeploymentLog {
 }
 
 async fn build(parts: &Arc<Parts>, mut order: BuildOrder, journal: &dyn Journal, cancel: CancellationToken) -> Result<Built, Failure> {
+    disk::admit(parts).await?;
     // A build runs a tenant's commands: it needs the rules as much as a container does.
     parts.firewall.ensure().await?;
     // Caches are told apart by a name that knowing the tenant's id does not give.

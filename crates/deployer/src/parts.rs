@@ -40,6 +40,10 @@ pub struct Parts {
     pub logs: Arc<LogStore>,
     pub runner: Runner,
     pub bind_allowed: Vec<PathBuf>,
+    pub disk: crate::disk::DiskSettings,
+    /// When the build cache was brought down to its usual size last.
+    pub cache_pruned: Mutex<Option<tokio::time::Instant>>,
+    pub replica_disk_bytes_max: Option<u64>,
     pub fingerprint_key: Vec<u8>,
     pub workshop: crate::builder::WorkshopSettings,
     /// One change at a time per service.
@@ -79,6 +83,7 @@ impl Parts {
             // The engine's limit cannot be asked for; on one machine it is that of the services, ours too.
             nofile_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
             bind_allowed: self.bind_allowed.clone(),
+            replica_disk_bytes_max: self.replica_disk_bytes_max.filter(|_| facts.disk_quotas),
             fingerprint_key: self.fingerprint_key.clone(),
         })
     }

@@ -100,6 +100,8 @@ pub struct BuildOrder {
     pub builder: service::Builder,
     /// Values of the build secrets that the builder names.
     pub secrets: BTreeMap<String, Secret<String>>,
+    /// For the images that a Dockerfile names: host of the registry, credential.
+    pub registries: Vec<(String, RegistryCredential)>,
     pub limits: BuildLimits,
     pub cache: bool,
     /// Every value that must not appear in the log.

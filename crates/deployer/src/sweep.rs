@@ -24,6 +24,7 @@ pub async fn sweep(parts: &Arc<Parts>, intended: Intended, mode: SweepMode) -> R
     sweep_containers(parts, &intended, mode, &found, &mut report).await?;
     sweep_services(parts, &intended, mode, &mut report).await?;
     sweep_images(parts, &intended, mode, &mut report).await?;
+    crate::disk::sweep(parts, mode, &mut report).await;
     name_leftovers(parts, &intended, &mut report).await?;
     for (service, wanted) in &intended.services {
         let Some(release) = wanted.release.filter(|_| !wanted.stopped) else { continue };

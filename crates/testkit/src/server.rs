@@ -173,6 +173,7 @@ impl TestServer {
                 data_dir: folder.path().to_owned(),
                 mail_from: "Seaway <seaway@lighthouse.example>".to_owned(),
                 bind_allowed: Vec::new(),
+                git_over_http: false,
                 builds_at_once: 2,
             },
             faults: Arc::new(control::deployments::NoFaults),

@@ -8,6 +8,9 @@ use store::credentials::CredentialRow;
 use crate::error::{ControlError, Result};
 use crate::state::Control;
 
+/// Registries whose credentials a build gets.
+const REGISTRIES_MAX: u32 = 20;
+
 impl Control {
     /// Opens a credential for the worker that needs it, and notes so in the audit log.
     async fn opened_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<(CredentialRow, domain::Secret<String>)> {
@@ -38,6 +41,18 @@ impl Control {
                 "The credential is one of a registry; a Git source needs a token or a deploy key.",
             )),
         }
+    }
+
+    /// Every registry that the organization has a credential for, by host: which of them a Dockerfile needs shows when it is read.
+    pub(crate) async fn registry_credentials(&self, organization: OrganizationId) -> Result<Vec<(String, RegistryCredential)>> {
+        let page = store::Page { limit: REGISTRIES_MAX, ..store::Page::default() };
+        let listed = store::credentials::list(&mut self.store().read().await?, organization, Some(CredentialKind::Registry), &page).await?;
+        let mut found = Vec::new();
+        for row in listed.rows {
+            let Some(host) = row.host.clone() else { continue };
+            found.push((host, self.registry_credential(organization, row.id).await?));
+        }
+        Ok(found)
     }
 
     pub(crate) async fn registry_credential(&self, organization: OrganizationId, id: CredentialId) -> Result<RegistryCredential> {

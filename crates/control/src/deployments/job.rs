@@ -307,6 +307,12 @@ impl Execution<'_> {
             root: configuration.root.clone(),
             builder: configuration.builder.clone(),
             secrets,
+            registries: match &configuration.builder {
+                Builder::Dockerfile { .. } => {
+                    control.registry_credentials(self.row.organization_id).await.map_err(|error| Stop::from(error).at(Step::Build))?
+                }
+                Builder::Static { .. } | Builder::None => Vec::new(),
+            },
             limits: configuration.build_limits.clone(),
             cache: self.row.use_cache && configuration.build_cache,
             masks,

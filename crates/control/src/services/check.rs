@@ -23,7 +23,7 @@ impl Control {
         configuration: &Configuration,
     ) -> Result<()> {
         let bind_folders = self.config().bind_allowed.iter().map(|folder| folder.display().to_string()).collect();
-        let allowed = Allowed { bind_folders, ..Allowed::default() };
+        let allowed = Allowed { bind_folders, git_over_http: self.config().git_over_http, ..Allowed::default() };
         let faults = check(configuration, &allowed);
         let mut errors: Vec<FieldError> =
             faults.into_iter().map(|fault| FieldError::new(format!("/configuration{}", fault.pointer), fault.code, fault.detail)).collect();

@@ -409,6 +409,7 @@ impl Seed {
                 data_dir: self.folder.path().to_owned(),
                 mail_from: "Seaway <seaway@lighthouse.example>".into(),
                 bind_allowed: Vec::new(),
+                git_over_http: false,
                 builds_at_once: 2,
             },
             faults,

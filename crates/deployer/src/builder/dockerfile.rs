@@ -143,6 +143,36 @@ pub fn scoped(text: &str, key: &str) -> Scoped {
     Scoped { text, added_after }
 }
 
+/// Every instruction on one line, without comments and without the texts of heredocs.
+pub fn instructions(text: &str) -> Vec<String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let escape = escape_character(text);
+    let lines: Vec<&str> = text.lines().collect();
+    let (mut found, mut index) = (Vec::new(), 0);
+    while let Some(line) = lines.get(index) {
+        let trimmed = line.trim_start();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            index += 1;
+            continue;
+        }
+        let (logical, end) = logical_line(&lines, index, escape);
+        index = end;
+        let word = logical.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        if matches!(word.as_str(), "RUN" | "COPY" | "ADD") {
+            for marker in heredocs(&logical) {
+                while let Some(line) = lines.get(index) {
+                    index += 1;
+                    if line.trim_start_matches('\t') == marker {
+                        break;
+                    }
+                }
+            }
+        }
+        found.push(logical);
+    }
+    found
+}
+
 fn escape_character(text: &str) -> char {
     for line in text.lines() {
         let Some(comment) = line.trim().strip_prefix('#') else { break };

@@ -19,6 +19,8 @@ pub type Body = BoxBody<Bytes, io::Error>;
 
 /// An answer that is not a success is read up to here.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Of the answer to a question; that about the build cache names every record.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -102,6 +104,21 @@ impl EngineSocket {
             .and_then(|value| value.get("message").and_then(|message| message.as_str()).map(str::to_owned))
             .unwrap_or(text);
         Err(EngineError::Answer { status, message })
+    }
+}
+
+impl EngineSocket {
+    /// A small question whose answer is one JSON document.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn ask(&self, method: Method, target: &str) -> Result<serde_json::Value, EngineError> {
+        let (answer, _connection) = self.send(method, target, &[], empty()).await?;
+        let status = answer.status();
+        let bytes = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let odd = |reason: String| EngineError::Answer { status, message: format!("its answer cannot be read: {reason}") };
+        let bytes = bytes.map_err(|error| odd(error.to_string()))?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|error| odd(error.to_string()))
     }
 }
 

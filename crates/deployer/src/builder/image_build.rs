@@ -13,14 +13,16 @@ use rustix::fs::FileType;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::bases::Bases;
 use super::context::{Context, stream};
 use super::dockerfile::{SCOPE, check_frontend, check_scope, scope, scoped};
 use super::engine::{EngineError, EngineSocket, query, streamed};
 use super::ignore::Ignore;
 use super::progress::Progress;
-use super::session::Session;
+use super::session::{HUB_INDEX, Provider, Session, is_hub};
 use super::{failure, limits};
 use crate::output::Lines;
+use crate::protocol::RegistryCredential;
 use crate::source::tree::resolve_beneath;
 
 const DOCKERFILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -45,6 +47,8 @@ pub struct ImageBuild<'a> {
     pub target: Option<&'a str>,
     pub arguments: &'a BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret<String>>,
+    pub registries: &'a [(String, RegistryCredential)],
+    pub bases: Bases<'a>,
     pub frontends: &'a [String],
     pub labels: &'a BTreeMap<String, String>,
     pub tag: &'a str,
@@ -123,6 +127,7 @@ impl ImageBuild<'_> {
         }
         check_frontend(&text, self.frontends)?;
         check_scope(&text)?;
+        self.bases.check(&text, self.arguments).await?;
         if let Some(name) = self.arguments.keys().find(|name| name.eq_ignore_ascii_case("BUILDKIT_SYNTAX") || name.as_str() == SCOPE) {
             return Err(failure::build(
                 format!("The build argument {name} is not allowed."),
@@ -196,7 +201,7 @@ impl ImageBuild<'_> {
         if self.buildkit {
             parts.push(("version", "2".to_owned()));
             parts.push(("buildid", self.build_id.to_owned()));
-            if !self.secrets.is_empty() {
+            if self.has_session() {
                 parts.push(("session", self.build_id.to_owned()));
             }
         } else {
@@ -210,15 +215,19 @@ impl ImageBuild<'_> {
 
     async fn send(&self, target: &str, context: Context, tail: &mut VecDeque<String>) -> Result<String, Failure> {
         let explain = |error: EngineError| failure::engine(&error, self.limits);
-        let _session = if self.buildkit && !self.secrets.is_empty() {
-            Some(Session::open(self.engine, self.build_id, self.secrets.clone()).await.map_err(explain)?)
+        let _session = if self.buildkit && self.has_session() {
+            let provider = Provider::new(self.secrets.clone(), self.registries);
+            Some(Session::open(self.engine, self.build_id, provider).await.map_err(explain)?)
         } else {
             None
         };
         let mut guard = CancelGuard { engine: self.buildkit.then(|| self.engine.clone()), id: self.build_id.to_owned() };
         let body = streamed(ReceiverStream::new(stream(context)));
-        let (answer, _connection) =
-            self.engine.send(Method::POST, target, &[("content-type", "application/x-tar")], body).await.map_err(explain)?;
+        // The classic builder takes credentials with the request; BuildKit asks the session for them.
+        let registries = if self.buildkit || self.registries.is_empty() { None } else { Some(registry_header(self.registries)) };
+        let mut headers = vec![("content-type", "application/x-tar")];
+        headers.extend(registries.as_ref().map(|value| ("x-registry-config", value.reveal().as_str())));
+        let (answer, _connection) = self.engine.send(Method::POST, target, &headers, body).await.map_err(explain)?;
         let mut body = answer.into_body();
         let mut progress = Progress::default();
         while let Some(frame) = body.frame().await {
@@ -235,6 +244,10 @@ impl ImageBuild<'_> {
         }
     }
 
+    fn has_session(&self) -> bool {
+        !self.secrets.is_empty() || !self.registries.is_empty()
+    }
+
     async fn say(&self, lines: Vec<String>, tail: &mut VecDeque<String>) {
         for line in lines {
             let line = self.lines.masker.mask(&line).into_owned();
@@ -245,6 +258,19 @@ impl ImageBuild<'_> {
             }
         }
     }
+}
+
+/// `X-Registry-Config`: the classic builder looks a registry up by the name that images begin with.
+fn registry_header(registries: &[(String, RegistryCredential)]) -> Secret<String> {
+    let all: BTreeMap<String, serde_json::Value> = registries
+        .iter()
+        .map(|(host, credential)| {
+            let name = if is_hub(host) { HUB_INDEX.to_owned() } else { host.clone() };
+            (name, serde_json::json!({ "username": credential.username, "password": credential.password.reveal() }))
+        })
+        .collect();
+    use base64::Engine;
+    Secret::new(base64::engine::general_purpose::URL_SAFE.encode(serde_json::to_vec(&all).unwrap_or_default()))
 }
 
 /// Tells BuildKit to stop when a build is dropped before its end; the cut connection alone is enough for most engines.

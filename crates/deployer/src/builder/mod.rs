@@ -5,6 +5,7 @@
 //!
 //! To add a builder: a variant of `domain::service::Builder`, a module here, a branch in [`Workshop::image`].
 
+mod bases;
 mod context;
 mod dockerfile;
 mod engine;
@@ -33,6 +34,7 @@ use crate::output::{LineSink, Lines};
 use crate::process::Runner;
 use crate::protocol::{BuildOrder, Built, FetchSource, GitCredential, Journal, LogChannel};
 use crate::source::{self, Fetched, Revision, SourceContext};
+use bases::Bases;
 use image_build::{ImageBuild, inside};
 use static_site::SiteBuild;
 
@@ -62,6 +64,8 @@ pub struct WorkshopSettings {
     pub fileserver: Option<PathBuf>,
     /// Dockerfile frontends (`# syntax=…`) that are allowed, pinned by digest.
     pub frontends: Vec<String>,
+    /// `ADD` of an address in a Dockerfile: the engine fetches it itself, past the egress check.
+    pub add_from_network: bool,
     pub builder: BuilderChoice,
 }
 
@@ -113,10 +117,11 @@ impl Workshop {
             FetchSource::Image { credential: Some(credential), .. } => Some(credential.password.clone()),
             _ => None,
         };
-        let masker = Masker::new(order.masks.iter().chain(order.secrets.values()).chain(credential.as_ref()));
+        let registries = order.registries.iter().map(|(_, credential)| &credential.password);
+        let masker = Masker::new(order.masks.iter().chain(order.secrets.values()).chain(credential.as_ref()).chain(registries));
         let lines = |origin| Lines { sink, masker: &masker, channel: LogChannel::Platform, origin };
         journal.before(Step::Fetch).await?;
-        let tag = format!("seaway/{}:{}", order.service, order.operation).to_lowercase();
+        let tag = format!("{}/{}:{}", source::image::BUILDS, order.service, order.operation).to_lowercase();
         if let Some(built) = self.existing(&tag, &order).await {
             lines("build").say("The image of this deployment is already built.").await;
             journal.after(Step::Fetch, Some(built.revision.clone())).await?;
@@ -220,6 +225,8 @@ impl Workshop {
                     target: target.as_deref(),
                     arguments,
                     secrets,
+                    registries: &order.registries,
+                    bases: Bases { docker: &self.docker, egress: &self.settings.egress, add_from_network: self.settings.add_from_network },
                     frontends: &self.settings.frontends,
                     labels: &labels,
                     tag,

@@ -1,5 +1,5 @@
-//! A BuildKit session of our own, through which a build asks for its secrets: they are in memory here and in the step
-//! that mounts them, never in a layer, an argument or a file.
+//! A BuildKit session of our own, through which a build asks for its secrets and for the credentials of registries: they are in
+//! memory here and in the step that mounts them, never in a layer, an argument or a file.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -10,6 +10,11 @@ use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
 use bollard_buildkit_proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::{Secrets, SecretsServer};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
+use bollard_buildkit_proto::moby::filesync::v1::{
+    CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest, GetTokenAuthorityResponse,
+    VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
+};
 use domain::Secret;
 use hyper::Method;
 use hyper_util::rt::TokioExecutor;
@@ -18,8 +23,10 @@ use tokio::task::JoinHandle;
 use tonic::{Request, Response, Status};
 
 use super::engine::{Connection, EngineError, EngineSocket, empty};
+use crate::protocol::RegistryCredential;
 
 const GET_SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// An open session; closed when dropped.
@@ -34,13 +41,68 @@ impl Drop for Session {
     }
 }
 
-struct Provider(Arc<BTreeMap<String, Secret<String>>>);
+/// The name under which the engine's usual registry is known to its own protocol.
+pub const HUB_INDEX: &str = "https://index.docker.io/v1/";
+
+/// One of the names of the engine's usual registry.
+pub fn is_hub(host: &str) -> bool {
+    matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io" | HUB_INDEX)
+}
+
+/// What a build may ask for.
+#[derive(Clone)]
+pub struct Provider {
+    secrets: Arc<BTreeMap<String, Secret<String>>>,
+    registries: Arc<BTreeMap<String, (String, Secret<String>)>>,
+}
+
+impl Provider {
+    pub fn new(secrets: BTreeMap<String, Secret<String>>, registries: &[(String, RegistryCredential)]) -> Self {
+        let of =
+            |(host, credential): &(String, RegistryCredential)| (named(host), (credential.username.clone(), credential.password.clone()));
+        Self { secrets: Arc::new(secrets), registries: Arc::new(registries.iter().map(of).collect()) }
+    }
+}
+
+fn named(host: &str) -> String {
+    if is_hub(host) { HUB_INDEX.to_owned() } else { host.to_ascii_lowercase() }
+}
+
+#[tonic::async_trait]
+impl Auth for Provider {
+    /// Empty for a registry without a credential: the engine goes on without one.
+    async fn credentials(&self, request: Request<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
+        let found = self.registries.get(&named(&request.into_inner().host));
+        Ok(Response::new(found.map_or_else(CredentialsResponse::default, |(username, password)| CredentialsResponse {
+            username: username.clone(),
+            secret: password.reveal().clone(),
+        })))
+    }
+
+    async fn fetch_token(&self, _request: Request<FetchTokenRequest>) -> Result<Response<FetchTokenResponse>, Status> {
+        Err(Status::unimplemented("the engine fetches tokens itself"))
+    }
+
+    async fn get_token_authority(
+        &self,
+        _request: Request<GetTokenAuthorityRequest>,
+    ) -> Result<Response<GetTokenAuthorityResponse>, Status> {
+        Err(Status::unimplemented("the engine fetches tokens itself"))
+    }
+
+    async fn verify_token_authority(
+        &self,
+        _request: Request<VerifyTokenAuthorityRequest>,
+    ) -> Result<Response<VerifyTokenAuthorityResponse>, Status> {
+        Err(Status::unimplemented("the engine fetches tokens itself"))
+    }
+}
 
 #[tonic::async_trait]
 impl Secrets for Provider {
     async fn get_secret(&self, request: Request<GetSecretRequest>) -> Result<Response<GetSecretResponse>, Status> {
         let id = request.into_inner().id;
-        match self.0.get(&id) {
+        match self.secrets.get(&id) {
             Some(secret) => Ok(Response::new(GetSecretResponse { data: secret.reveal().clone().into_bytes() })),
             None => Err(Status::not_found(format!("this service has no build secret {id}"))),
         }
@@ -75,7 +137,7 @@ impl Session {
     ///
     /// # Errors
     /// The engine has no sessions (no BuildKit) or does not answer.
-    pub async fn open(engine: &EngineSocket, id: &str, secrets: BTreeMap<String, Secret<String>>) -> Result<Self, EngineError> {
+    pub async fn open(engine: &EngineSocket, id: &str, provider: Provider) -> Result<Self, EngineError> {
         let headers = [
             ("connection", "Upgrade"),
             ("upgrade", "h2c"),
@@ -83,11 +145,14 @@ impl Session {
             ("x-docker-expose-session-name", "seaway"),
             ("x-docker-expose-session-sharedkey", ""),
             ("x-docker-expose-session-grpc-method", GET_SECRET),
+            ("x-docker-expose-session-grpc-method", CREDENTIALS),
             ("x-docker-expose-session-grpc-method", HEALTH_CHECK),
         ];
         let (answer, connection) = engine.send(Method::POST, "/session", &headers, empty()).await?;
         let upgraded = hyper::upgrade::on(answer).await.map_err(EngineError::Broken)?;
-        let routes = tonic::service::Routes::new(SecretsServer::new(Provider(Arc::new(secrets)))).add_service(HealthServer::new(Alive));
+        let routes = tonic::service::Routes::new(SecretsServer::new(provider.clone()))
+            .add_service(AuthServer::new(provider))
+            .add_service(HealthServer::new(Alive));
         let service = TowerToHyperService::new(routes.prepare());
         let task = tokio::spawn(async move {
             // The engine closes the session at the build's end.

@@ -26,8 +26,10 @@ const ADDRESSES_MAX: usize = 64;
 pub struct EgressPolicy {
     /// Ranges that are reachable although they are not public, on every port: the operator's own networks, tests.
     pub allow: Vec<IpNet>,
-    /// Ranges that are never reachable: this instance's own addresses, bridge gateways.
+    /// Ranges that are never reachable, not even when `allow` holds them.
     pub deny: Vec<IpNet>,
+    /// Hosts with the port that is never reachable: the control plane's database. Looked up with each connection.
+    pub hosts_denied: Vec<(String, u16)>,
     /// Ports beside the purpose's own.
     pub ports: Vec<u16>,
     /// Also `http://`, without encryption.
@@ -117,6 +119,16 @@ impl EgressPolicy {
         if !trusted && !purpose.ports().contains(&port) && !self.ports.contains(&port) {
             return Err(EgressError::Port { host: bare.to_owned(), port });
         }
+        for (denied, _) in self.hosts_denied.iter().filter(|(_, denied)| *denied == port) {
+            // One that has no address now cannot be reached either.
+            let closed = match denied.parse() {
+                Ok(address) => vec![address],
+                Err(_) => self.resolve(denied).await.unwrap_or_default(),
+            };
+            if let Some(address) = addresses.iter().find(|address| closed.iter().any(|closed| unmapped(*closed) == unmapped(**address))) {
+                return Err(EgressError::Refused { host: bare.to_owned(), address: *address, reason: "this instance's own database" });
+            }
+        }
         let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
         Ok(Pinned { host: bare.to_ascii_lowercase(), port, addresses })
     }
@@ -129,7 +141,7 @@ impl EgressPolicy {
         let refused = |reason| EgressError::Refused { host: host.to_owned(), address, reason };
         let inner = unmapped(address);
         if self.deny.iter().any(|range| range.contains(&inner) || range.contains(&address)) {
-            return Err(refused("one of this instance's own addresses"));
+            return Err(refused("in a network that the operator has closed"));
         }
         if self.is_allowed(address) {
             return Ok(());
@@ -274,6 +286,12 @@ mod tests {
         policy.pin("127.0.0.1", 12345, Purpose::Ssh).await.unwrap();
         policy.deny = vec!["127.0.0.1/32".parse().unwrap()];
         policy.pin("127.0.0.1", 80, Purpose::Http).await.unwrap_err();
+        policy.deny.clear();
+        policy.hosts_denied = vec![("localhost".into(), 5432)];
+        for host in ["127.0.0.1", "::ffff:127.0.0.1"] {
+            assert!(matches!(policy.pin(host, 5432, Purpose::Http).await.unwrap_err(), EgressError::Refused { .. }), "{host}");
+        }
+        policy.pin("127.0.0.1", 5433, Purpose::Http).await.unwrap();
     }
 
     #[tokio::test]

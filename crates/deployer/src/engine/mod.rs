@@ -109,10 +109,13 @@ impl Engine {
     pub async fn facts(&self) -> Result<EngineFacts, Failure> {
         let docker = self.connected(Step::Create).await?;
         let info = docker.info().await.map_err(|error| failure(Step::Create, "ask the engine for its facts", &error))?;
+        let (driver, root_dir) = (info.driver.unwrap_or_default(), PathBuf::from(info.docker_root_dir.unwrap_or_default()));
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),
             cpus: info.ncpu.and_then(|count| u64::try_from(count).ok()).unwrap_or(1).max(1),
             gpu_runtime: info.runtimes.is_some_and(|runtimes| runtimes.contains_key("nvidia")),
+            disk_quotas: crate::disk::has_quotas(&driver, &root_dir),
+            root_dir,
         })
     }
 
@@ -395,6 +398,10 @@ pub struct EngineFacts {
     pub version: String,
     pub cpus: u64,
     pub gpu_runtime: bool,
+    /// The storage driver can limit what a container writes.
+    pub disk_quotas: bool,
+    /// Where the engine keeps images, containers and volumes.
+    pub root_dir: PathBuf,
 }
 
 /// How a stop went.

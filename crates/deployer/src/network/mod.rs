@@ -22,8 +22,9 @@ use crate::engine::{Engine, labels};
 pub const RANGE_DEFAULT: &str = "10.213.0.0/16";
 /// 126 addresses an environment, 512 environments in the default range.
 pub const PREFIX_LENGTH: u8 = 25;
-/// Kernel limit of an interface's name is 15 characters.
-const BRIDGE_CHARACTERS: usize = 14;
+const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
+/// Kernel limit of an interface's name.
+const BRIDGE_CHARACTERS: usize = 15;
 /// Another program may take a network between our look and our creation.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -40,10 +41,10 @@ pub fn network_name(environment: EnvironmentId) -> String {
     format!("sw-{environment}")
 }
 
-fn bridge_name(environment: EnvironmentId) -> String {
-    let id = environment.to_string();
-    let random = id.get(id.len().saturating_sub(BRIDGE_CHARACTERS - rules::BRIDGE_PREFIX.len())..).unwrap_or_default();
-    format!("{}{random}", rules::BRIDGE_PREFIX)
+fn bridge_name(instance: &str, environment: EnvironmentId) -> String {
+    let (prefix, id) = (rules::Names::of(instance).bridge_prefix(), environment.to_string());
+    let random = id.get(id.len().saturating_sub(BRIDGE_CHARACTERS.saturating_sub(prefix.len()))..).unwrap_or_default();
+    format!("{prefix}{random}")
 }
 
 impl Networks {
@@ -69,6 +70,16 @@ impl Networks {
                         Step::Create,
                         format!("A network named {name} exists and does not belong to this instance."),
                         "Remove or rename that network on the server.",
+                    ));
+                }
+                // The rules know an instance's bridges by the beginning of their names.
+                let bridge = found.options.as_ref().and_then(|options| options.get(BRIDGE_OPTION));
+                if bridge != Some(&bridge_name(self.engine.instance(), environment)) {
+                    return Err(Failure::new(
+                        Cause::Engine,
+                        Step::Create,
+                        format!("The bridge of the network {name} has another name than this version gives it, so no rule covers it."),
+                        "Stop the environment's services, remove this network on the server, then deploy them again.",
                     ));
                 }
                 known.insert(environment);
@@ -108,7 +119,7 @@ impl Networks {
 
     fn request(&self, environment: EnvironmentId, subnet: Ipv4Net) -> NetworkCreateRequest {
         let options = [
-            ("com.docker.network.bridge.name", bridge_name(environment)),
+            (BRIDGE_OPTION, bridge_name(self.engine.instance(), environment)),
             ("com.docker.network.bridge.enable_icc", "true".to_owned()),
             ("com.docker.network.bridge.host_binding_ipv4", "127.0.0.1".to_owned()),
         ];
@@ -148,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_bridge_is_named_so_that_the_rules_cover_it_and_the_kernel_takes_it() {
-        let bridge = bridge_name(EnvironmentId::new(&FixedClock::default(), &SeededEntropy::new(1)));
-        assert!(bridge.starts_with(rules::BRIDGE_PREFIX) && bridge.len() <= 15, "{bridge}");
+        let bridge = bridge_name("0123456789abcdef", EnvironmentId::new(&FixedClock::default(), &SeededEntropy::new(1)));
+        assert!(bridge.starts_with("sw01234") && bridge.len() == 15, "{bridge}");
+        assert!(bridge.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{bridge}");
     }
 }

@@ -39,7 +39,7 @@ pub const TMP_BYTES: u64 = 64 * 1024 * 1024;
 pub const VARIABLES_BYTES_MAX: usize = 256 * 1024;
 pub const ARGUMENTS_MAX: usize = 256;
 pub const ARGUMENT_BYTES_MAX: usize = 32 * 1024;
-pub const LABELS_MAX: usize = 32;
+pub use domain::configuration_check::LABELS_MAX;
 pub const LABEL_BYTES_MAX: usize = 1024;
 pub const MOUNTS_MAX: usize = 32;
 pub const TMPFS_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
@@ -109,6 +109,8 @@ pub struct HostFacts {
     pub nofile_max: Option<u64>,
     /// Folders below which the operator allows bind mounts. Empty: none.
     pub bind_allowed: Vec<PathBuf>,
+    /// What a container may write into its own file system; `None` where the engine's storage cannot limit it.
+    pub replica_disk_bytes_max: Option<u64>,
     /// Key of the fingerprints: they stand in labels and must not let anybody test guesses of a variable's value.
     pub fingerprint_key: Vec<u8>,
 }
@@ -220,6 +222,7 @@ fn host_config(wanted: &Wanted<'_>) -> Result<HostConfig, Refused> {
         ]),
         shm_size: Some(engine.shm_size_bytes.map_or(SHM_BYTES_DEFAULT, signed)),
         readonly_rootfs: Some(desired.read_only_root),
+        storage_opt: host.replica_disk_bytes_max.map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
         tmpfs: (!tmpfs.is_empty()).then(|| tmpfs.into_iter().collect()),
         mounts: Some(mounts),
         // A real init hands signals on and reaps, also when the image starts a shell.

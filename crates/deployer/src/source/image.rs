@@ -13,6 +13,8 @@ use crate::output::Lines;
 use crate::protocol::RegistryCredential;
 
 const REFERENCE_BYTES_MAX: usize = 512;
+/// First part of the names of the images that builds make.
+pub const BUILDS: &str = "seaway";
 
 /// A reference taken apart: `[host[:port]/]path[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +78,25 @@ impl Reference {
         self.host.as_ref().map_or_else(|| self.name.clone(), |host| format!("{host}/{}", self.name))
     }
 
+    /// Host and port of the registry; `None` for the engine's usual one.
+    pub fn registry(&self) -> Option<(String, u16)> {
+        let host = self.host.as_ref()?;
+        Some(host.rsplit_once(':').and_then(|(name, port)| Some((name.to_owned(), port.parse().ok()?))).unwrap_or((host.clone(), 443)))
+    }
+
     /// The whole reference, with `latest` when neither tag nor digest is given.
-    fn full(&self) -> String {
+    pub fn full(&self) -> String {
         match &self.digest {
             Some(digest) => format!("{}@{digest}", self.repository()),
             None => format!("{}:{}", self.repository(), self.tag.as_deref().unwrap_or("latest")),
         }
     }
+}
+
+/// The image is one that a build of Seaway made on this server: it belongs to a service, and its name alone gives no right to it.
+pub fn is_of_builds(reference: &Reference) -> bool {
+    let on_this_server = reference.host.as_deref().is_none_or(|host| matches!(host, "docker.io" | "index.docker.io"));
+    on_this_server && reference.name.split('/').next() == Some(BUILDS)
 }
 
 /// Pulls the image, or takes the engine's own when it is pinned by digest or has no registry in its name.
@@ -98,6 +112,12 @@ pub async fn fetch(
     cancel: &CancellationToken,
 ) -> Result<ImageInspect, Failure> {
     let reference = Reference::parse(text)?;
+    if is_of_builds(&reference) {
+        return Err(image_failure(
+            format!("The image {text} is one that this instance built for a service; such images are not for others."),
+            "Push the image to a registry and name it there, or deploy the source that it was built from.",
+        ));
+    }
     let full = reference.full();
     if (reference.digest.is_some() || reference.host.is_none())
         && let Ok(image) = docker.inspect_image(&full).await
@@ -105,9 +125,8 @@ pub async fn fetch(
         lines.say(&format!("Using the image {full} of this server")).await;
         return Ok(image);
     }
-    if let Some(host) = &reference.host {
-        let (name, port) = host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse().ok()?))).unwrap_or((host.as_str(), 443));
-        egress.pin(name, port, Purpose::Http).await.map_err(|error| {
+    if let Some((name, port)) = reference.registry() {
+        egress.pin(&name, port, Purpose::Http).await.map_err(|error| {
             image_failure(
                 format!("The registry cannot be reached: {error}."),
                 "Use a public registry, or let the operator allow this network.",
@@ -200,6 +219,9 @@ mod tests {
         assert_eq!(full("registry.example:5000/team/app:v1").as_deref(), Some("registry.example:5000/team/app:v1"));
         let digest = format!("app@sha256:{}", "a".repeat(64));
         assert_eq!(full(&digest).as_deref(), Some(digest.as_str()));
+        let of_builds = |text: &str| is_of_builds(&Reference::parse(text).unwrap());
+        assert!(of_builds("seaway/srv_1:dep_1") && of_builds("docker.io/seaway/srv_1:dep_1"));
+        assert!(!of_builds("seaway-test/base") && !of_builds("registry.example/seaway/x"));
         for text in ["", "-x", "a b", "UPPER", "a:b:c", "a@sha256:1", "../x", "a//b", "a;id", "a:$(id)", "/a", "a:-x"] {
             assert_eq!(full(text), None, "{text}");
         }

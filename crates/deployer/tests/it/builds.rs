@@ -45,6 +45,7 @@ impl Bench {
             egress: EgressPolicy::default(),
             fileserver: Some(fileserver()),
             frontends: Vec::new(),
+            add_from_network: false,
             builder: self.choice,
         };
         Workshop::new(self.docker.clone(), Runner::new(), settings)
@@ -70,6 +71,7 @@ impl Bench {
             root: None,
             builder: Builder::default(),
             secrets: BTreeMap::new(),
+            registries: Vec::new(),
             limits: BuildLimits { timeout_seconds: 120, ..BuildLimits::default() },
             cache: true,
             masks: Vec::new(),

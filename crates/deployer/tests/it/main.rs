@@ -4,7 +4,9 @@
 
 mod around;
 mod builds;
+mod disk;
 mod git_server;
+mod isolation;
 mod rollout;
 mod sources;
 mod world;

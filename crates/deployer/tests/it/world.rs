@@ -32,6 +32,7 @@ pub struct World {
     pub folder: tempfile::TempDir,
     config: LocalServerConfig,
     _ingress: Ingress,
+    _mark: std::fs::File,
 }
 
 /// What a test wants to run, changed by the test.
@@ -44,6 +45,11 @@ pub struct App {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings than the usual ones.
+    pub async fn with(change: impl FnOnce(&mut LocalServerConfig)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let docker = Docker::connect_with_unix_defaults().expect("no Docker socket: start the engine with tests/dockerd.sh");
         let docker = docker.negotiate_version().await.expect("the Docker engine does not answer: start it with tests/dockerd.sh");
@@ -54,7 +60,8 @@ impl World {
             ingress::IngressConfig::new(vec!["127.0.0.1:0".parse().unwrap()], socket.clone(), folder.path().join("ingress"));
         let ingress = Ingress::start(ingress_config, Arc::new(SystemClock), &SystemEntropy).await.unwrap();
         let address = ingress.addresses()[0];
-        let config = LocalServerConfig {
+        let mark = mark(&instance);
+        let mut config = LocalServerConfig {
             state_dir: folder.path().join("state"),
             docker_socket: PathBuf::from("/var/run/docker.sock"),
             instance: instance.clone(),
@@ -63,15 +70,22 @@ impl World {
             firewall: FirewallMode::Required,
             own_ports: vec![],
             ranges_denied: vec![],
+            hosts_denied: vec![],
             address_range: "10.214.0.0/16".parse().unwrap(),
             bind_allowed: vec![],
             egress: deployer::egress::EgressPolicy::default(),
             secret_dir: folder.path().join("secrets"),
             fileserver: None,
             frontends: vec![],
+            add_from_network: false,
+            builder: deployer::builder::BuilderChoice::Auto,
+            // The machine of the tests may be full.
+            disk: deployer::disk::DiskSettings { used_percent_max: 100, clean_percent: 100, ..Default::default() },
+            replica_disk_bytes_max: Some(1 << 30),
         };
+        change(&mut config);
         let server = start(&config);
-        Self { server, docker, address, instance, image: image.id.unwrap(), folder, config, _ingress: ingress }
+        Self { _mark: mark, server, docker, address, instance, image: image.id.unwrap(), folder, config, _ingress: ingress }
     }
 
     /// The agent restarts; what it knew is what it kept on disk.
@@ -135,6 +149,8 @@ impl World {
         }
         self.server.shutdown().await;
         assert!(self.containers().await.is_empty(), "containers are left");
+        assert!(!rules().contains(&self.instance), "rules of the firewall are left:\n{}", rules());
+        let _absent = std::fs::remove_file(std::env::temp_dir().join("seaway-test-instances").join(&self.instance));
         let options = ListNetworksOptionsBuilder::new().filters(&self.label()).build();
         assert!(self.docker.list_networks(Some(options)).await.unwrap().is_empty(), "networks are left");
         let options = ListVolumesOptionsBuilder::new().filters(&self.label()).build();
@@ -142,8 +158,23 @@ impl World {
     }
 }
 
+/// Held as long as this process lives: what an instance leaves whose mark nobody holds is removed by `tests/leftovers.py`.
+fn mark(instance: &str) -> std::fs::File {
+    let folder = std::env::temp_dir().join("seaway-test-instances");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = std::fs::File::create(folder.join(instance)).unwrap();
+    file.lock().unwrap();
+    file
+}
+
 fn start(config: &LocalServerConfig) -> Arc<LocalServer> {
     Arc::new(LocalServer::new(config.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap())
+}
+
+/// All rules of the machine's firewall.
+pub fn rules() -> String {
+    let listed = std::process::Command::new("iptables").args(["-w", "5", "-S"]).output().expect("iptables is installed");
+    String::from_utf8_lossy(&listed.stdout).into_owned()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -66,6 +66,7 @@ pub const KEYS: &[Key] = &[
         secret: false,
         meaning: "socket of the engine that runs the apps",
     },
+    key("builder", "auto", "`auto`: BuildKit when the engine has it; `buildkit`; `classic`: the engine's older builder"),
     key("builds_at_once", "2", "builds that run at the same time"),
     key("deployments_at_once", "4", "deployments that run at the same time in this process"),
     key(
@@ -74,10 +75,39 @@ pub const KEYS: &[Key] = &[
         "`required`: no app starts before the rules that keep it away from others and from this machine; `off`: for hosts without the right to set them (shown in the health)",
     ),
     key("address_range", "10.213.0.0/16", "range that the networks of environments are cut from"),
-    key("ranges_denied", "", "further networks that no app may reach, separated by commas"),
+    key(
+        "ranges_denied",
+        "",
+        "further networks that no app, no build and no source may reach, separated by commas; the server of `database_url` is closed without being named",
+    ),
     key("bind_allowed", "", "host folders that bind mounts may use, separated by `:`"),
     key("egress_allow", "", "private networks that sources may be fetched from, separated by commas, e.g. `10.1.0.0/16`"),
+    key("egress_ports", "", "ports besides 443, 80 and 22 that sources and registries may have, separated by commas"),
     key("egress_ca_file", "", "certificates (PEM) that git hosts are checked against; default: the system's"),
+    key("git_over_http", "false", "`http://` repositories as well: tokens and code then travel readable"),
+    key(
+        "frontends",
+        "",
+        "programs that a Dockerfile may ask for in its line `# syntax=`, separated by commas, each pinned: `docker/dockerfile@sha256:…`; they run with the builder's rights",
+    ),
+    key(
+        "dockerfile_add_from_network",
+        "false",
+        "`ADD https://…` in Dockerfiles: the engine fetches it itself, from this machine's own place in the network",
+    ),
+    key("disk_used_percent_max", "85", "from here on no build begins; rollbacks, restarts and what runs go on"),
+    key("disk_clean_percent", "80", "from here on the engine's build cache is cleaned down to `build_cache_bytes_min`"),
+    key(
+        "build_cache_bytes_max",
+        "21474836480",
+        "size of the engine's build cache, looked after every hour; `0`: it is left alone, for an engine that others build on",
+    ),
+    key("build_cache_bytes_min", "1073741824", "what is kept of the build cache even on a full disk"),
+    key(
+        "replica_disk_bytes_max",
+        "10737418240",
+        "what a replica may write into its own file system, where Docker's storage can limit it (overlay2 on XFS mounted with `pquota`, btrfs, zfs); `0`: no limit",
+    ),
     key("log", "info", "log level or filter, e.g. `info,control=debug`"),
     key("log_format", "text", "`text` or `json`"),
 ];

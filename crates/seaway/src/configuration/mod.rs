@@ -127,6 +127,11 @@ mod tests {
             ("database_url_file = \"/nonexistent/x\"", "", "database_url"),
             ("database_url = \"postgres://a/b\"\ndatabase_url_file = \"/nonexistent/x\"", "", "database_url"),
             ("base_domain = \"has space\"", "", "base_domain"),
+            ("frontends = \"docker/dockerfile:1\"", "", "frontends"),
+            ("disk_used_percent_max = 0", "", "disk_used_percent_max"),
+            ("build_cache_bytes_max = \"20 GiB\"", "", "build_cache_bytes_max"),
+            ("git_over_http = \"perhaps\"", "", "git_over_http"),
+            ("builder = \"kaniko\"", "", "builder"),
         ] {
             let set: Vec<&str> = Some(set).filter(|set| !set.is_empty()).into_iter().collect();
             let error = read(file, &[], &set).expect_err(file);
@@ -142,6 +147,36 @@ mod tests {
         std::fs::write(&path, "postgres://seaway:0a1b2c3d4e@db.example/seaway\n").unwrap();
         let read = read("", &[("DATABASE_URL_FILE", path.to_str().unwrap())], &[]).unwrap();
         assert_eq!(read.database.url.reveal(), "postgres://seaway:0a1b2c3d4e@db.example/seaway");
+    }
+
+    #[test]
+    fn what_the_server_side_may_do_is_set_here() {
+        let pinned = format!("docker/dockerfile@sha256:{}", "a".repeat(64));
+        let file = format!("frontends = [\"{pinned}\"]\ngit_over_http = true\nbuild_cache_bytes_max = 0\negress_ports = \"8443,2222\"");
+        let server = read(&file, &[], &["disk_used_percent_max=90"]).unwrap().server;
+        assert_eq!((server.frontends, server.git_over_http, server.egress_ports), (vec![pinned], true, vec![8443, 2222]));
+        assert_eq!((server.disk.used_percent_max, server.disk.build_cache_bytes_max), (90, None));
+        let untouched = read("", &[], &[]).unwrap().server;
+        assert_eq!(untouched.disk, deployer::disk::DiskSettings::default());
+        assert!(!untouched.git_over_http && !untouched.add_from_network && untouched.frontends.is_empty());
+    }
+
+    #[test]
+    fn the_servers_of_databases_are_found() {
+        for (url, expected) in [
+            ("postgres://seaway:0a1b2c3d4e@db.example/seaway", Some(("db.example", 5432))),
+            ("postgresql://seaway:0a1b2c3d4e@10.0.0.5:6432/seaway?sslmode=require", Some(("10.0.0.5", 6432))),
+            ("postgres://db.example:5433", Some(("db.example", 5433))),
+            ("postgres://u:p%40x9z8@[fd00::5]:5432/seaway", Some(("fd00::5", 5432))),
+            ("postgres://seaway@ignored/seaway?host=db2.example&port=7000", Some(("db2.example", 7000))),
+            ("postgres:///seaway?host=/run/postgresql", None),
+            ("postgres://%2Frun%2Fpostgresql/seaway", None),
+            ("sqlite:/tmp/x.db", None),
+        ] {
+            let configuration = read(&format!("database_url = \"{url}\""), &[], &[]).unwrap();
+            let found = configuration.database.server();
+            assert_eq!(found.as_ref().map(|(host, port)| (host.as_str(), *port)), expected, "{url}");
+        }
     }
 
     #[test]

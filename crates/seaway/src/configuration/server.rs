@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use deployer::builder::BuilderChoice;
+use deployer::disk::DiskSettings;
 use deployer::network::firewall::FirewallMode;
 use ipnet::{IpNet, Ipv4Net};
 
@@ -17,6 +19,13 @@ pub struct ServerConfiguration {
     pub deployments_at_once: usize,
     pub bind_allowed: Vec<PathBuf>,
     pub egress_allow: Vec<IpNet>,
+    pub egress_ports: Vec<u16>,
+    pub git_over_http: bool,
+    pub builder: BuilderChoice,
+    pub frontends: Vec<String>,
+    pub add_from_network: bool,
+    pub disk: DiskSettings,
+    pub replica_disk_bytes_max: Option<u64>,
     /// PEM.
     pub egress_ca: Option<String>,
 }
@@ -46,7 +55,25 @@ impl ServerConfiguration {
             "" => None,
             path => Some(std::fs::read_to_string(path).map_err(|error| values.invalid("egress_ca_file", format!("{path}: {error}")))?),
         };
+        let frontends: Vec<String> = values.list("frontends", "an image")?;
+        if let Some(image) = frontends.iter().find(|image| !is_pinned(image)) {
+            return Err(values.invalid("frontends", format!("{image} is not pinned; write name@sha256:… with 64 characters")));
+        }
+        let builders = [("auto", BuilderChoice::Auto), ("buildkit", BuilderChoice::BuildKit), ("classic", BuilderChoice::Classic)];
+        let bytes = |key| values.parse::<u64>(key, "a number of bytes").map(|bytes| Some(bytes).filter(|bytes| *bytes > 0));
         Ok(Self {
+            egress_ports: values.list("egress_ports", "a port")?,
+            git_over_http: values.yes("git_over_http")?,
+            builder: values.one_of("builder", &builders)?,
+            frontends,
+            add_from_network: values.yes("dockerfile_add_from_network")?,
+            disk: DiskSettings {
+                used_percent_max: percent(values, "disk_used_percent_max")?,
+                clean_percent: percent(values, "disk_clean_percent")?,
+                build_cache_bytes_max: bytes("build_cache_bytes_max")?,
+                build_cache_bytes_min: bytes("build_cache_bytes_min")?.unwrap_or(0),
+            },
+            replica_disk_bytes_max: bytes("replica_disk_bytes_max")?,
             docker_socket,
             firewall: values.one_of("firewall", &[("required", FirewallMode::Required), ("off", FirewallMode::Off)])?,
             address_range: values.parse("address_range", "an IPv4 network, e.g. 10.213.0.0/16")?,
@@ -58,4 +85,15 @@ impl ServerConfiguration {
             egress_ca,
         })
     }
+}
+
+fn percent(values: &Values, key: &'static str) -> Result<u8, Invalid> {
+    let percent: u8 = values.parse(key, "a whole number from 1 to 100")?;
+    if (1..=100).contains(&percent) { Ok(percent) } else { Err(values.invalid(key, "choose 1 to 100")) }
+}
+
+fn is_pinned(image: &str) -> bool {
+    image
+        .split_once("@sha256:")
+        .is_some_and(|(name, hex)| !name.is_empty() && hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -139,6 +139,7 @@ fn control_config(configuration: &Configuration, data_dir: &DataDir) -> ControlC
         data_dir: data_dir.path().to_owned(),
         mail_from: configuration.mail.from.clone(),
         bind_allowed: configuration.server.bind_allowed.clone(),
+        git_over_http: configuration.server.git_over_http,
         builds_at_once: configuration.server.builds_at_once,
     }
 }

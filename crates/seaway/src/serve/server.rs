@@ -28,12 +28,17 @@ pub fn start(
     let instance = instance_id(&state_dir, entropy.as_ref()).context("the id of this instance cannot be stored")?;
     let ingress_listen = configuration.ingress.local_address().context("the ingress has no address")?;
     let ports = configuration.http.listen.iter().chain(&configuration.ingress.listen).map(|address| address.port());
+    let database = configuration.database.server();
     let ca_bundle = configuration.server.egress_ca.as_ref().map(|text| {
         let path = state_dir.join("egress-ca.pem");
         std::fs::write(&path, text).map(|()| path)
     });
     let egress = deployer::egress::EgressPolicy {
         allow: configuration.server.egress_allow.clone(),
+        deny: configuration.server.ranges_denied.clone(),
+        hosts_denied: database.iter().cloned().collect(),
+        ports: configuration.server.egress_ports.clone(),
+        plain_http: configuration.server.git_over_http,
         ca_bundle: ca_bundle.transpose().context("the certificates for outgoing connections cannot be stored")?,
         ..Default::default()
     };
@@ -47,14 +52,19 @@ pub fn start(
         ingress_socket: configuration::ingress::admin_socket(data_dir.path()),
         ingress_listen,
         firewall: configuration.server.firewall,
-        own_ports: ports.collect(),
+        own_ports: ports.chain(database.iter().map(|(_, port)| *port)).collect(),
         ranges_denied: configuration.server.ranges_denied.clone(),
+        hosts_denied: database.into_iter().map(|(host, _)| host).collect(),
         address_range: configuration.server.address_range,
         bind_allowed: configuration.server.bind_allowed.clone(),
         egress,
         secret_dir,
         fileserver: None,
-        frontends: Vec::new(),
+        frontends: configuration.server.frontends.clone(),
+        add_from_network: configuration.server.add_from_network,
+        builder: configuration.server.builder,
+        disk: configuration.server.disk.clone(),
+        replica_disk_bytes_max: configuration.server.replica_disk_bytes_max,
     };
     let server =
         LocalServer::new(config, Arc::clone(clock), Arc::clone(entropy)).context("the folder of the server side cannot be used")?;

@@ -49,6 +49,7 @@ pub async fn control(configuration: &Configuration) -> Result<Control> {
             data_dir: data_dir.path().to_owned(),
             mail_from: configuration.mail.from.clone(),
             bind_allowed: configuration.server.bind_allowed.clone(),
+            git_over_http: configuration.server.git_over_http,
             builds_at_once: configuration.server.builds_at_once,
         },
         faults: Arc::new(control::deployments::NoFaults),
