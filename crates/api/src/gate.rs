@@ -14,7 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use contract::Code;
 use control::Control;
-use control::access::{Origin, Presented, Principal, Via};
+use control::access::{Actor, Origin, Presented, Principal, Via};
 use domain::id::{Id, RequestId};
 
 use crate::endpoint::{Access, Endpoint, Idempotency, RateClass};
@@ -100,7 +100,7 @@ async fn pass(
 ) -> Result<ServiceResponse<BoxBody>, ApiError> {
     let endpoint = declared(&request)?;
     tracing::Span::current().record("route", endpoint.path).record("operation", endpoint.operation);
-    let origin = Origin { request: id, address: client_address(gate, &request) };
+    let origin = Origin { request: id, address: client_address(gate, &request), delivery: None };
     let principal = authenticate(gate, &endpoint, &request, &origin).await?;
     let verdict = rate(gate, &endpoint, principal.as_ref(), &origin)?;
     authorise(gate, &endpoint, &request, principal.as_ref(), &origin).await?;
@@ -120,6 +120,7 @@ async fn pass(
     let mut response = match pending {
         Some(idempotency::Begun::Replay(replay)) => request.into_response(replay).map_into_boxed_body(),
         Some(idempotency::Begun::Fresh(ticket)) => {
+            mark(&request, &ticket.delivery);
             let outcome = call(request, next, id).await;
             idempotency::finish(gate, ticket, outcome).await?
         }
@@ -128,6 +129,17 @@ async fn pass(
     not_modified(&mut response);
     add_rate_headers(&mut response, &verdict);
     Ok(response)
+}
+
+/// The use case learns which tries are the same request.
+fn mark(request: &ServiceRequest, delivery: &str) {
+    let mut extensions = request.extensions_mut();
+    if let Some(origin) = extensions.get_mut::<Origin>() {
+        origin.delivery = Some(delivery.to_owned());
+    }
+    if let Some(actor) = extensions.get_mut::<Actor>() {
+        actor.origin.delivery = Some(delivery.to_owned());
+    }
 }
 
 async fn call(

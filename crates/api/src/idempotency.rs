@@ -93,7 +93,7 @@ fn replay(stored: Stored) -> HttpResponse {
     response.body(stored.body)
 }
 
-/// Stores an answer that stands (2xx and 4xx that the request itself caused); forgets the key otherwise so that it can be used again.
+/// Stores an answer of success. Any other is not replayed: the key can be used again.
 pub(crate) async fn finish(
     gate: &Gate,
     ticket: Ticket,
@@ -101,6 +101,11 @@ pub(crate) async fn finish(
 ) -> Result<ServiceResponse<BoxBody>, ApiError> {
     let response = match outcome {
         Ok(response) if response.status().is_success() => response,
+        // It may have been done before it failed (the answer could not be read, say): the repeat must be the same delivery.
+        Ok(response) if response.status().is_server_error() => {
+            gate.control.free_idempotent(ticket).await?;
+            return Ok(response);
+        }
         other => {
             gate.control.forget_idempotent(ticket).await?;
             return other;

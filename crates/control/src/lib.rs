@@ -40,6 +40,7 @@ mod state;
 mod tags;
 mod tokens;
 mod volumes;
+mod wakes;
 
 pub use error::{ControlError, Result};
 pub use state::{Control, ControlConfig, ControlParts};

@@ -15,6 +15,7 @@ use crate::deployments::Faults;
 use crate::keys::Keys;
 use crate::limits::Windows;
 use crate::runs::terminal::Tickets;
+use crate::wakes::Wakes;
 
 /// Builds that one server may be asked to run at a time.
 const BUILDS_AT_ONCE_MAX: u32 = 100;
@@ -57,6 +58,7 @@ struct Parts {
     tickets: Tickets,
     builds: Semaphore,
     health: crate::health::Remembered,
+    wakes: Wakes,
 }
 
 /// Everything that the control plane is made of. Cheap to clone.
@@ -97,6 +99,7 @@ impl Control {
             tickets: Tickets::default(),
             health: crate::health::Remembered::default(),
             builds: Semaphore::new(usize::try_from(builds.clamp(1, BUILDS_AT_ONCE_MAX)).unwrap_or(1)),
+            wakes: Wakes::default(),
         }))
     }
 
@@ -163,6 +166,17 @@ impl Control {
 
     pub(crate) fn remembered_health(&self) -> &crate::health::Remembered {
         &self.0.health
+    }
+
+    /// Those who wait for an end.
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.0.wakes
+    }
+
+    /// Wakes whoever waits for the deployment, run or operation, as soon as the unit is committed.
+    pub(crate) fn wake_after(&self, write: &mut store::Write, id: uuid::Uuid) {
+        let control = self.clone();
+        write.after_commit(move || control.wakes().wake(id));
     }
 
     pub(crate) fn tickets(&self) -> &Tickets {

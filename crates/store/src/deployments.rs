@@ -1,5 +1,7 @@
 //! Deployments and their durable steps.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::deployment::{Failure, Phase, SkipReason, Step, Trigger};
 use domain::id::{DeploymentId, JobId, OrganizationId, ReleaseId, ServiceId, UploadId};
@@ -21,6 +23,34 @@ pub enum Work {
 
 crate::text_value!(Work);
 
+/// A change of replicas and of nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formation {
+    /// Replicas by process type, of those that change.
+    pub processes: BTreeMap<String, u32>,
+    /// The service's revision before and after the change was written into its settings.
+    pub revision_before: i64,
+    pub revision: i64,
+}
+
+impl Formation {
+    /// Takes in an older change that this one replaces before it ran.
+    pub fn absorb(&mut self, older: &Self) {
+        for (name, replicas) in &older.processes {
+            self.processes.entry(name.clone()).or_insert(*replicas);
+        }
+        // Something else was changed in between: it stays a draft.
+        if older.revision == self.revision_before {
+            self.revision_before = older.revision_before;
+        }
+    }
+
+    /// The service's revision that a release has which is made of one with `base`.
+    pub fn revision_after(&self, base: i64) -> i64 {
+        if (self.revision_before..self.revision).contains(&base) { self.revision } else { base }
+    }
+}
+
 row! {
     pub struct DeploymentRow {
         pub id: DeploymentId,
@@ -35,6 +65,8 @@ row! {
         pub upload_id: Option<UploadId>,
         pub use_cache: bool,
         pub target_release_id: Option<ReleaseId>,
+        /// With it a release keeps everything of the one that serves but these replicas.
+        pub formation: Option<Json<Formation>>,
         pub author_kind: String,
         pub author_id: Option<String>,
         pub author_name: Option<String>,
@@ -73,8 +105,8 @@ row! {
 /// `Conflict` of `deployments_delivery` when this delivery was taken in before.
 pub async fn insert(write: &mut Write, row: &DeploymentRow) -> Result<(), StoreError> {
     let text = "INSERT INTO deployments (id, organization_id, service_id, delivery, trigger_kind, work, title, reference, commit_id, \
-                upload_id, use_cache, target_release_id, author_kind, author_id, author_name, fence, job_id, phase, created_at) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+                upload_id, use_cache, target_release_id, author_kind, author_id, author_name, fence, job_id, phase, created_at, formation, warning) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     execute!(
         write,
         text,
@@ -96,7 +128,9 @@ pub async fn insert(write: &mut Write, row: &DeploymentRow) -> Result<(), StoreE
         row.fence,
         row.job_id,
         row.phase,
-        row.created_at
+        row.created_at,
+        &row.formation,
+        &row.warning
     )
     .await
     .map(|_| ())
@@ -115,6 +149,12 @@ pub async fn find_by_delivery(
 ) -> Result<Option<DeploymentRow>, StoreError> {
     let text = "SELECT {columns} FROM deployments WHERE organization_id = $1 AND service_id = $2 AND delivery = $3";
     fetch_optional!(unit, DeploymentRow, text, organization, service, delivery).await
+}
+
+/// Where the deployment is; for those who wait for its end.
+pub async fn find_phase(unit: &mut impl Unit, organization: OrganizationId, id: DeploymentId) -> Result<Option<Phase>, StoreError> {
+    let text = "SELECT phase AS value FROM deployments WHERE organization_id = $1 AND id = $2";
+    Ok(fetch_optional!(unit, (Phase,), text, organization, id).await?.map(|(phase,)| phase))
 }
 
 /// For the job and the locator, which learn the organization from the row.
@@ -224,7 +264,7 @@ pub struct End {
 /// `Stale` when it has ended already.
 pub async fn end(write: &mut Write, id: DeploymentId, phase: Phase, end: &End, now: DateTime<Utc>) -> Result<(), StoreError> {
     let text = "UPDATE deployments SET phase = $2, finished_at = $3, failure = $4, skip_reason = $5, superseded_by = $6, \
-                healthy_after_ms = $7, requests_cut = $8, gap_ms = $9, warning = $10, canceled_by = COALESCE(canceled_by, $11) WHERE id = $1 AND finished_at IS NULL";
+                healthy_after_ms = $7, requests_cut = $8, gap_ms = $9, warning = COALESCE($10, warning), canceled_by = COALESCE(canceled_by, $11) WHERE id = $1 AND finished_at IS NULL";
     let failure = end.failure.as_ref().map(Json);
     changed(
         execute!(

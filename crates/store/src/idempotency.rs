@@ -31,14 +31,18 @@ row! {
         pub body: Option<Vec<u8>>,
         pub created_at: DateTime<Utc>,
         pub expires_at: DateTime<Utc>,
+        pub taken_at: Option<DateTime<Utc>>,
     }
 }
 
 /// What the key says about a request.
 #[derive(Debug, Clone)]
 pub enum Begin {
-    /// The first of its kind: do it, then [`finish`] (or [`forget`] it when nothing was done).
-    First,
+    /// The first of its kind, or one that nobody finished: do it, then [`finish`] (or [`forget`] it when nothing was done).
+    First {
+        /// When the key was first used; the same for whoever takes it over.
+        since: DateTime<Utc>,
+    },
     /// The same request is being done now.
     Running,
     /// Already done: this was the answer.
@@ -55,32 +59,39 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Takes the key or tells what became of it. An expired row counts as none.
+/// Takes the key or tells what became of it. An expired row counts as none. One that was taken at or before `abandoned` and has
+/// no answer yet is taken over: whoever had it is gone.
 pub async fn begin(
     write: &mut Write,
-    scope: &str,
-    key: &str,
+    (scope, key): (&str, &str),
     fingerprint: [u8; 32],
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    abandoned: DateTime<Utc>,
 ) -> Result<Begin, StoreError> {
     execute!(write, "DELETE FROM idempotency_keys WHERE scope = $1 AND key = $2 AND expires_at <= $3", scope, key, now).await?;
-    let text = "INSERT INTO idempotency_keys (scope, key, fingerprint, state, created_at, expires_at) \
-                VALUES ($1, $2, $3, 'running', $4, $5) ON CONFLICT (scope, key) DO NOTHING";
-    if execute!(write, text, scope, key, fingerprint, now, expires_at).await? == 1 {
-        return Ok(Begin::First);
-    }
+    let text = "INSERT INTO idempotency_keys (scope, key, fingerprint, state, created_at, expires_at, taken_at) \
+                VALUES ($1, $2, $3, 'running', $4, $5, $4) ON CONFLICT (scope, key) DO NOTHING";
+    let inserted = execute!(write, text, scope, key, fingerprint, now, expires_at).await? == 1;
     // Gone again between the two statements (the other request was forgotten): the client may simply repeat.
     let Some(row) = find(write, scope, key).await? else { return Ok(Begin::Running) };
+    if inserted {
+        return Ok(Begin::First { since: row.created_at });
+    }
     if row.fingerprint != fingerprint {
         return Ok(Begin::Mismatch);
     }
-    Ok(match (row.state, row.status) {
-        (KeyState::Done, Some(status)) => Begin::Done(Answer {
+    if let (KeyState::Done, Some(status)) = (row.state, row.status) {
+        return Ok(Begin::Done(Answer {
             status,
             headers: row.headers.map(|headers| headers.0).unwrap_or_default(),
             body: row.body.unwrap_or_default(),
-        }),
+        }));
+    }
+    let text = "UPDATE idempotency_keys SET taken_at = $3 WHERE scope = $1 AND key = $2 AND state = 'running' \
+                AND COALESCE(taken_at, created_at) <= $4";
+    Ok(match execute!(write, text, scope, key, now, abandoned).await? {
+        1 => Begin::First { since: row.created_at },
         _ => Begin::Running,
     })
 }
@@ -105,9 +116,15 @@ pub async fn find(unit: &mut impl Unit, scope: &str, key: &str) -> Result<Option
     fetch_optional!(unit, IdempotencyRow, "SELECT {columns} FROM idempotency_keys WHERE scope = $1 AND key = $2", scope, key).await
 }
 
-/// Frees the keys that were running when the previous process died: nobody will finish them. For the only process.
-pub async fn forget_running(write: &mut Write) -> Result<u64, StoreError> {
-    execute!(write, "DELETE FROM idempotency_keys WHERE state = 'running'").await
+/// Lets the next request with the key go on at once: this one failed, and may have changed something all the same.
+pub async fn free(write: &mut Write, scope: &str, key: &str) -> Result<(), StoreError> {
+    let text = "UPDATE idempotency_keys SET taken_at = $3 WHERE scope = $1 AND key = $2 AND state = 'running'";
+    execute!(write, text, scope, key, DateTime::<Utc>::UNIX_EPOCH).await.map(|_| ())
+}
+
+/// The same for all keys that were running when the previous process died: nobody will finish them. For the only process.
+pub async fn free_running(write: &mut Write) -> Result<u64, StoreError> {
+    execute!(write, "UPDATE idempotency_keys SET taken_at = $1 WHERE state = 'running'", DateTime::<Utc>::UNIX_EPOCH).await
 }
 
 /// Deletes expired keys, a batch at a time. Returns how many.

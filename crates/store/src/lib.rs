@@ -60,6 +60,7 @@
 //! - Enums: `store::text_value!(domain::service::ServiceKind);` beside the other lines at the end of this file.
 
 pub mod audit;
+pub mod crashes;
 pub mod credentials;
 pub mod data_keys;
 pub mod data_map;

@@ -73,10 +73,18 @@ pub async fn find_member(unit: &mut impl Unit, organization: OrganizationId, use
     fetch_optional!(unit, MemberRow, text, organization, user).await
 }
 
-/// Addresses of the members with at least admin rights, for notices.
+/// Addresses of the owners, for notices.
 pub async fn owners(unit: &mut impl Unit, organization: OrganizationId) -> Result<Vec<MemberRow>, StoreError> {
     let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.version, m.created_at \
                 FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1 AND m.role = 'owner' ORDER BY u.id";
+    fetch_all!(unit, MemberRow, text, organization).await
+}
+
+/// Addresses of the owners and admins, for notices about what runs.
+pub async fn admins(unit: &mut impl Unit, organization: OrganizationId) -> Result<Vec<MemberRow>, StoreError> {
+    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.version, m.created_at \
+                FROM memberships m JOIN users u ON u.id = m.user_id \
+                WHERE m.organization_id = $1 AND m.role IN ('owner', 'admin') ORDER BY u.id";
     fetch_all!(unit, MemberRow, text, organization).await
 }
 

@@ -1,7 +1,7 @@
 //! Operations: what a client can watch of work that goes on after the answer.
 
 use chrono::{DateTime, Utc};
-use domain::id::{JobId, OperationId, OrganizationId};
+use domain::id::{JobId, OperationId, OrganizationId, ProjectId};
 use domain::{Clock, Entropy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +34,7 @@ row! {
         pub kind: String,
         pub subject_kind: Option<String>,
         pub subject_id: Option<String>,
+        pub project_id: Option<ProjectId>,
         pub job_id: Option<JobId>,
         pub state: OperationState,
         pub result: Option<Json<Value>>,
@@ -52,6 +53,8 @@ pub struct NewOperation {
     pub kind: &'static str,
     /// Kind and id of what it is about.
     pub subject: Option<(&'static str, String)>,
+    /// The project it is about; members who do not see it do not see the operation.
+    pub project: Option<ProjectId>,
     pub job: Option<JobId>,
 }
 
@@ -63,9 +66,21 @@ pub async fn create(
 ) -> Result<OperationId, StoreError> {
     let id = OperationId::new(clock, entropy);
     let (subject_kind, subject_id) = operation.subject.unzip();
-    let text = "INSERT INTO operations (id, organization_id, kind, subject_kind, subject_id, job_id, state, created_at, updated_at) \
-                VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7)";
-    execute!(write, text, id, operation.organization, operation.kind, subject_kind, subject_id, operation.job, clock.now()).await?;
+    let text = "INSERT INTO operations (id, organization_id, kind, subject_kind, subject_id, job_id, state, created_at, updated_at, project_id) \
+                VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7, $8)";
+    execute!(
+        write,
+        text,
+        id,
+        operation.organization,
+        operation.kind,
+        subject_kind,
+        subject_id,
+        operation.job,
+        clock.now(),
+        operation.project
+    )
+    .await?;
     Ok(id)
 }
 
@@ -73,6 +88,11 @@ pub async fn create(
 pub async fn find(unit: &mut impl Unit, organization: Option<OrganizationId>, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
     let text = "SELECT {columns} FROM operations WHERE id = $1 AND organization_id IS NOT DISTINCT FROM $2";
     fetch_optional!(unit, OperationRow, text, id, organization).await
+}
+
+/// For the locator, which learns the organization from the row.
+pub async fn find_any(unit: &mut impl Unit, id: OperationId) -> Result<Option<OperationRow>, StoreError> {
+    fetch_optional!(unit, OperationRow, "SELECT {columns} FROM operations WHERE id = $1", id).await
 }
 
 /// Newest first.
@@ -85,6 +105,12 @@ pub async fn list(unit: &mut impl Unit, organization: OrganizationId, page: &Pag
 pub async fn start(write: &mut Write, id: OperationId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let text = "UPDATE operations SET state = 'running', updated_at = $2 WHERE id = $1 AND state = 'pending'";
     execute!(write, text, id, now).await.map(|_| ())
+}
+
+/// Says how far it is. An ended operation stays as it is.
+pub async fn note(write: &mut Write, id: OperationId, progress: &Value, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let text = "UPDATE operations SET state = 'running', result = $2, updated_at = $3 WHERE id = $1 AND state IN ('pending', 'running')";
+    execute!(write, text, id, Json(progress), now).await.map(|_| ())
 }
 
 /// Ends it with a result or an error. `Stale` when it has ended before.

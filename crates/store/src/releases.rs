@@ -27,6 +27,8 @@ row! {
         pub service_revision: i64,
         pub rolled_back_to: Option<i64>,
         pub irreversible: bool,
+        /// Destructive statements in migrations that it brought, as they are shown.
+        pub destructive: Option<Json<Vec<String>>>,
         pub author_name: Option<String>,
         pub created_at: DateTime<Utc>,
         /// When it first served; `None` while it never did.
@@ -45,8 +47,8 @@ pub async fn next_version(unit: &mut impl Unit, service: ServiceId) -> Result<i6
 /// `Conflict` of `releases_version` when another took the number, of `releases_deployment` when the deployment has a release.
 pub async fn insert(write: &mut Write, row: &ReleaseRow) -> Result<(), StoreError> {
     let text = "INSERT INTO releases (id, organization_id, service_id, version, deployment_id, reason, image, image_bytes, image_kept, revision, \
-                commit_subject, commit_author, configuration, sealed_variables, variable_names, hosts, service_revision, rolled_back_to, irreversible, author_name, created_at) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+                commit_subject, commit_author, configuration, sealed_variables, variable_names, hosts, service_revision, rolled_back_to, irreversible, author_name, created_at, destructive) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
     execute!(
         write,
         text,
@@ -70,7 +72,8 @@ pub async fn insert(write: &mut Write, row: &ReleaseRow) -> Result<(), StoreErro
         row.rolled_back_to,
         row.irreversible,
         &row.author_name,
-        row.created_at
+        row.created_at,
+        &row.destructive
     )
     .await
     .map(|_| ())
@@ -155,6 +158,13 @@ pub async fn mark_irreversible(
 pub async fn find_irreversible_after(unit: &mut impl Unit, service: ServiceId, version: i64) -> Result<Option<ReleaseRow>, StoreError> {
     let text = "SELECT {columns} FROM releases WHERE service_id = $1 AND version > $2 AND irreversible = $3 ORDER BY version DESC LIMIT 1";
     fetch_optional!(unit, ReleaseRow, text, service, version, true).await
+}
+
+/// Releases after `version` that served and whose migrations have destructive statements, oldest first.
+pub async fn list_destructive_after(unit: &mut impl Unit, service: ServiceId, version: i64) -> Result<Vec<ReleaseRow>, StoreError> {
+    let text = "SELECT {columns} FROM releases WHERE service_id = $1 AND version > $2 AND destructive IS NOT NULL \
+                AND served_at IS NOT NULL ORDER BY version";
+    fetch_all!(unit, ReleaseRow, text, service, version).await
 }
 
 /// Everything of a service that is being deleted.

@@ -54,6 +54,7 @@ struct State {
     left: Vec<String>,
     intended: Option<Intended>,
     terminals_held: bool,
+    logs_kept: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,6 +137,11 @@ impl ScriptedServer {
     /// What the last sweep was told.
     pub fn intended(&self) -> Option<Intended> {
         lock(&self.state).intended.clone()
+    }
+
+    /// Whether logs cannot be purged.
+    pub fn keep_logs(&self, kept: bool) {
+        lock(&self.state).logs_kept = kept;
     }
 
     /// Terminals stay open until the other side ends them.
@@ -379,6 +385,9 @@ impl Server for ScriptedServer {
     }
 
     async fn purge_logs(&self, stream: Option<LogStream>, _before: DateTime<Utc>) -> Result<u64, Failure> {
+        if lock(&self.state).logs_kept {
+            return Err(Self::failure(Cause::DiskFull, Step::Record));
+        }
         Ok(self.logs.purge(stream))
     }
 

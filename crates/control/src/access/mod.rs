@@ -60,6 +60,15 @@ impl Restriction {
 pub struct Origin {
     pub request: RequestId,
     pub address: Option<IpAddr>,
+    /// Marks every try of one request, where the caller sent a key for it.
+    pub delivery: Option<String>,
+}
+
+impl Origin {
+    /// What a deployment is taken in under, once: the caller's key, else the request itself.
+    pub fn delivery(&self) -> String {
+        self.delivery.as_ref().map_or_else(|| format!("request/{}", self.request), |delivery| format!("key/{delivery}"))
+    }
 }
 
 /// A resource found by its id, with everything above it.

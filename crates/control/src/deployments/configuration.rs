@@ -25,7 +25,7 @@ impl Control {
         let request = Request {
             organization: service.organization_id,
             service: service.id,
-            delivery: format!("request/{}/{}", actor.origin.request, service.id),
+            delivery: format!("{}/{}", actor.origin.delivery(), service.id),
             trigger: Trigger::Configuration,
             work: Work::Release,
             title: Some(title.to_owned()),
@@ -34,6 +34,8 @@ impl Control {
             upload: None,
             use_cache: true,
             target: None,
+            formation: None,
+            warning: None,
             author: actor.author(),
         };
         Ok(Some(self.take_in(write, request).await?))

@@ -20,6 +20,9 @@ impl Control {
     /// `invalid` with the field; `conflict` when the service has no source.
     pub async fn create_deployment(&self, actor: &Actor, wanted: CreateDeployment) -> Result<Deployment> {
         actor.require(Permission::DeploymentsWrite)?;
+        if let Some(made) = self.repeated(actor, actor.service()?).await? {
+            return Ok(made);
+        }
         let facts = self.service_facts(actor.organization, actor.service()?).await?;
         Self::deployable(&facts.service)?;
         check(&wanted)?;
@@ -53,7 +56,7 @@ impl Control {
                 Request {
                     organization: actor.organization,
                     service: facts.service.id,
-                    delivery: format!("request/{}", actor.origin.request),
+                    delivery: actor.origin.delivery(),
                     trigger: if matches!(actor.principal.via, crate::access::Via::Token { .. }) { Trigger::Api } else { Trigger::Manual },
                     work: Work::Build,
                     title: wanted.title,
@@ -62,6 +65,8 @@ impl Control {
                     upload: wanted.upload,
                     use_cache: !wanted.clean,
                     target: None,
+                    formation: None,
+                    warning: None,
                     author: actor.author(),
                 },
             )

@@ -1,51 +1,24 @@
-//! Freezes a release: image, configuration, variables and hosts under the next number; and turns one into the state that the
-//! server is asked for.
+//! Freezes a release: image, configuration, variables and hosts under the next number. Three ways lead to one:
+//!
+//! - a build or a change of settings takes what the service has now;
+//! - a rollback takes all of an earlier release;
+//! - a formation takes all of the release that serves, but other numbers of replicas.
 
-use std::collections::BTreeMap;
-
-use deployer::protocol::{Built, Desired, DesiredMount, DesiredProcess};
-use domain::Secret;
+use deployer::protocol::Built;
 use domain::deployment::Trigger;
 use domain::id::{Id, ReleaseId};
-use domain::service::Mount;
+use domain::service::Configuration;
 use jobs::Lease;
-use serde::{Deserialize, Serialize};
-use store::deployments::DeploymentRow;
+use serde_json::{Map, Value, json};
+use store::Json;
+use store::deployments::{DeploymentRow, Formation};
 use store::releases::ReleaseRow;
-use vault::Place;
 
 use super::facts::ServiceFacts;
+use super::frozen::{Frozen, Reader};
 use crate::error::{ControlError, Result};
 use crate::state::Control;
-use crate::variables::Purpose;
-
-/// The variables of a release as they are sealed: every value, and which of them must not be shown.
-#[derive(Serialize, Deserialize, Default)]
-pub(crate) struct Frozen {
-    values: BTreeMap<String, String>,
-    /// Managed files, by name.
-    files: BTreeMap<String, String>,
-    masks: Vec<String>,
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        for value in self.values.values_mut().chain(self.files.values_mut()).chain(&mut self.masks) {
-            zeroize::Zeroize::zeroize(value);
-        }
-    }
-}
-
-impl Frozen {
-    pub fn variables(&self) -> BTreeMap<String, Secret<String>> {
-        self.values.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect()
-    }
-
-    /// Values to be masked in every log.
-    pub fn masks(&self) -> Vec<Secret<String>> {
-        self.masks.iter().map(|value| Secret::new(value.clone())).collect()
-    }
-}
+use crate::variables::{Purpose, ResolvedVariables};
 
 /// What a new release is made of.
 pub(super) struct Ingredients<'a> {
@@ -53,6 +26,14 @@ pub(super) struct Ingredients<'a> {
     pub facts: &'a ServiceFacts,
     /// The image that was built, or none when an earlier release's is used.
     pub built: Option<&'a Built>,
+}
+
+/// Variables as a release keeps them.
+struct Kept {
+    sealed: Vec<u8>,
+    names: Json<Value>,
+    /// The service's revision that is frozen.
+    revision: i64,
 }
 
 impl Control {
@@ -67,47 +48,24 @@ impl Control {
             return found.ok_or(ControlError::NotFound("release"));
         }
         let base = self.base(row, facts).await?;
-        if let Some(target) = base.as_ref().filter(|target| row.target_release_id.is_some() && !target.image_kept) {
+        let rollback = base.as_ref().filter(|_| row.target_release_id.is_some());
+        if let Some(target) = rollback.filter(|target| !target.image_kept) {
             let detail = format!("The image of v{} is not kept any more: it was removed while the rollback waited.", target.version);
             return Err(ControlError::refused(contract::Code::Conflict, detail));
+        }
+        let formation = row.formation.as_ref().map(|formation| &formation.0);
+        let copied = base.as_ref().filter(|_| rollback.is_some() || formation.is_some());
+        let mut configuration = copied.map_or_else(|| facts.service.configuration.0.clone(), |base| base.configuration.0.clone());
+        if let (Some(formation), Some(base)) = (formation, copied) {
+            super::formation::form(&mut configuration, formation, base.version)?;
         }
         let now = self.clock().now();
         let id = ReleaseId::new(self.clock(), self.entropy());
         let version = store::releases::next_version(&mut self.store().read().await?, row.service_id).await?;
-        let place = sealed_place(row.organization_id.uuid(), id);
-        let mut revision_frozen = 0;
-        let (sealed, names) = match (&base, row.target_release_id) {
-            (Some(target), Some(_)) => {
-                // A rollback brings the variables of then back, sealed anew for the new row.
-                let text =
-                    self.keys().open(self.store(), &sealed_place(row.organization_id.uuid(), target.id), &target.sealed_variables).await?;
-                (self.keys().seal(self.store(), &place, &text).await?, target.variable_names.clone())
-            }
-            _ => {
-                let commit = built.map(|built| built.revision.clone()).or_else(|| base.as_ref().map(|base| base.revision.clone()));
-                let purpose = Purpose {
-                    deployment: Some(row.id),
-                    release: u64::try_from(version).ok(),
-                    commit,
-                    branch: facts.branch(row),
-                    ..Purpose::default()
-                };
-                let resolved = self.resolve_variables(row.organization_id, row.service_id, &purpose).await?;
-                // Settings were read before the variables: a change in between is not in this release.
-                revision_frozen = resolved.revision.min(facts.service.revision);
-                let frozen = Frozen {
-                    values: resolved.values.iter().map(|(name, value)| (name.clone(), value.reveal().clone())).collect(),
-                    files: resolved.files.iter().map(|(name, content)| (name.clone(), content.reveal().clone())).collect(),
-                    masks: resolved.masks.iter().map(|mask| mask.reveal().clone()).collect(),
-                };
-                let text = Secret::new(serde_json::to_string(&frozen).map_err(anyhow::Error::new)?);
-                (
-                    self.keys().seal(self.store(), &place, &text).await?,
-                    store::Json(serde_json::json!(resolved.values.keys().collect::<Vec<_>>())),
-                )
-            }
+        let kept = match copied {
+            Some(base) => self.keep(row, base, id, formation).await?,
+            None => self.gather(&ingredients, base.as_ref(), id, version).await?,
         };
-        let rollback = base.as_ref().filter(|_| row.target_release_id.is_some());
         let (image, image_bytes, revision, subject, author) = match (built, &base) {
             (Some(built), _) => (
                 built.image.clone(),
@@ -123,10 +81,7 @@ impl Control {
                 return Err(ControlError::refused(contract::Code::Conflict, "There is no image yet: the service was never built."));
             }
         };
-        let mut configuration = rollback.map_or_else(|| facts.service.configuration.0.clone(), |target| target.configuration.0.clone());
-        if let Some(port) = built.filter(|_| configuration.port == 0).and_then(|built| built.exposed_ports.first().copied()) {
-            configuration.port = port;
-        }
+        set_port(&mut configuration, *built);
         let release = ReleaseRow {
             id,
             organization_id: row.organization_id,
@@ -140,13 +95,14 @@ impl Control {
             revision,
             commit_subject: subject,
             commit_author: author,
-            configuration: store::Json(configuration),
-            sealed_variables: sealed,
-            variable_names: names,
-            hosts: store::Json(hosts_of(facts, rollback)),
-            service_revision: revision_frozen,
+            configuration: Json(configuration),
+            sealed_variables: kept.sealed,
+            variable_names: kept.names,
+            hosts: Json(hosts_of(facts, copied)),
+            service_revision: kept.revision,
             rolled_back_to: rollback.map(|target| target.version),
             irreversible: false,
+            destructive: None,
             author_name: row.author_name.clone(),
             created_at: now,
             served_at: None,
@@ -159,6 +115,37 @@ impl Control {
         Ok(release)
     }
 
+    /// The variables of another release, sealed anew for the new row.
+    async fn keep(&self, row: &DeploymentRow, base: &ReleaseRow, id: ReleaseId, formation: Option<&Formation>) -> Result<Kept> {
+        let frozen = self.frozen(base, Reader::Deployment(row.id)).await?;
+        Ok(Kept {
+            sealed: self.seal_frozen(row.organization_id.uuid(), id, &frozen).await?,
+            names: base.variable_names.clone(),
+            // After a rollback the service's own settings are others: they are a draft.
+            revision: formation.map_or(0, |formation| formation.revision_after(base.service_revision)),
+        })
+    }
+
+    /// The variables that the service has now.
+    async fn gather(&self, ingredients: &Ingredients<'_>, base: Option<&ReleaseRow>, id: ReleaseId, version: i64) -> Result<Kept> {
+        let Ingredients { row, facts, built } = ingredients;
+        let commit = built.map(|built| built.revision.clone()).or_else(|| base.map(|base| base.revision.clone()));
+        let purpose = Purpose {
+            deployment: Some(row.id),
+            release: u64::try_from(version).ok(),
+            commit,
+            branch: facts.branch(row),
+            ..Purpose::default()
+        };
+        let resolved = self.resolve_variables(row.organization_id, row.service_id, &purpose).await?;
+        Ok(Kept {
+            sealed: self.seal_frozen(row.organization_id.uuid(), id, &Frozen::of(&resolved)).await?,
+            names: Json(noted(&resolved)),
+            // Settings were read before the variables: a change in between is not in this release.
+            revision: resolved.revision.min(facts.service.revision),
+        })
+    }
+
     /// The release whose image is used: the target of a rollback, else the one that serves.
     async fn base(&self, row: &DeploymentRow, facts: &ServiceFacts) -> Result<Option<ReleaseRow>> {
         let id = row.target_release_id.or(facts.service.current_release_id);
@@ -167,78 +154,28 @@ impl Control {
             None => Ok(None),
         }
     }
+}
 
-    /// What the server is asked to run for a release.
-    pub(crate) async fn desired(&self, facts: &ServiceFacts, release: &ReleaseRow) -> Result<Desired> {
-        let frozen = self.frozen(release).await?;
-        let configuration = &release.configuration.0;
-        let mounts = configuration
-            .mounts
-            .iter()
-            .map(|mount| match mount {
-                Mount::Volume { volume, path, read_only } => {
-                    DesiredMount::Volume { volume: *volume, path: path.clone(), read_only: *read_only }
-                }
-                Mount::File { path, file } => {
-                    let content = frozen.files.get(file).cloned().unwrap_or_default();
-                    DesiredMount::File { path: path.clone(), content: Secret::new(content) }
-                }
-                Mount::Tmpfs { path, size_bytes } => DesiredMount::Tmpfs { path: path.clone(), size_bytes: *size_bytes },
-                Mount::Bind { host_path, path, read_only } => {
-                    DesiredMount::Bind { host_path: host_path.clone(), path: path.clone(), read_only: *read_only }
-                }
-            })
-            .collect();
-        Ok(Desired {
-            service: release.service_id,
-            environment: facts.environment.id,
-            alias: facts.service.slug.clone(),
-            release: release.id,
-            version: u64::try_from(release.version).unwrap_or(0),
-            image: release.image.clone(),
-            processes: configuration
-                .processes
-                .iter()
-                .map(|process| DesiredProcess {
-                    name: process.name.clone(),
-                    command: process.command.clone(),
-                    replicas: process.replicas,
-                    limits: process.limits.clone(),
-                })
-                .collect(),
-            variables: frozen.variables(),
-            port: configuration.port,
-            health: configuration.health.clone(),
-            mounts,
-            stop_grace_seconds: configuration.stop_grace_seconds,
-            drain_seconds: configuration.drain_seconds,
-            read_only_root: configuration.read_only_root,
-            engine: configuration.engine.clone(),
-            // Frozen with the release; a domain that was given up since belongs to somebody else by now.
-            hosts: release.hosts.0.iter().filter(|host| facts.hosts.contains(host)).cloned().collect(),
-            request_body_bytes_max: configuration.request_body_bytes_max,
-            request_timeout_seconds: configuration.request_timeout_seconds,
-            masks: frozen.masks(),
-        })
-    }
+/// Names and versions, never a value: `{"A": {"version": 2, "id": "…"}, "PORT": null}`; null for what Seaway itself sets.
+fn noted(resolved: &ResolvedVariables) -> Value {
+    let note = |name: &String| match (resolved.versions.get(name), resolved.version_ids.get(name)) {
+        (Some(version), Some(id)) => json!({ "version": version, "id": id }),
+        _ => Value::Null,
+    };
+    Value::Object(resolved.values.keys().map(|name| (name.clone(), note(name))).collect::<Map<_, _>>())
+}
 
-    /// The variables of a release.
-    pub(crate) async fn frozen(&self, release: &ReleaseRow) -> Result<Frozen> {
-        let place = sealed_place(release.organization_id.uuid(), release.id);
-        let text = self.keys().open(self.store(), &place, &release.sealed_variables).await?;
-        serde_json::from_str(text.reveal()).map_err(|error| ControlError::Internal(anyhow::Error::new(error)))
+fn set_port(configuration: &mut Configuration, built: Option<&Built>) {
+    if let Some(port) = built.filter(|_| configuration.port == 0).and_then(|built| built.exposed_ports.first().copied()) {
+        configuration.port = port;
     }
 }
 
-fn sealed_place(tenant: uuid::Uuid, release: ReleaseId) -> Place<'static> {
-    Place { tenant, table: "releases", column: "sealed_variables", row: release.uuid(), name: "" }
-}
-
-/// The hosts of a new release: those of now, or for a rollback those of then that the service still has. The generated one
-/// is always among them.
-fn hosts_of(facts: &ServiceFacts, rollback: Option<&ReleaseRow>) -> Vec<String> {
-    let Some(target) = rollback else { return facts.hosts.clone() };
-    let then = |host: &&String| target.hosts.0.contains(host);
+/// The hosts of a new release: those of now, or those of the release that is copied that the service still has. The generated
+/// one is always among them.
+fn hosts_of(facts: &ServiceFacts, copied: Option<&ReleaseRow>) -> Vec<String> {
+    let Some(base) = copied else { return facts.hosts.clone() };
+    let then = |host: &&String| base.hosts.0.contains(host);
     facts.hosts.iter().take(1).chain(facts.hosts.iter().skip(1).filter(then)).cloned().collect()
 }
 

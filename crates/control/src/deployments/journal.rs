@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use deployer::protocol::Journal;
 use domain::deployment::{Cause, Failure, Phase, Step};
-use domain::id::{DeploymentId, OrganizationId, ReleaseId, ServiceId};
+use domain::id::{DeploymentId, Id, OrganizationId, ReleaseId, ServiceId};
 use jobs::Lease;
 use store::StoreError;
 
@@ -43,6 +43,7 @@ impl DeploymentJournal<'_> {
             // Seen healthy through the ingress: from now on this release is the one that serves.
             store::deployments::set_phase(&mut write, self.deployment, Phase::Live, now).await?;
             store::services::set_released(&mut write, self.organization, self.service, release, revision).await?;
+            self.control.wake_after(&mut write, self.deployment.uuid());
             store::releases::mark_served(&mut write, self.organization, release, now).await?;
         }
         write.commit_without_audit("the steps of a deployment are its own record").await

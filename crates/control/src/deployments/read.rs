@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use contract::Page;
 use contract::deployments::{Deployment, DeploymentsQuery};
 use contract::page::PageQuery;
@@ -12,24 +10,17 @@ use crate::access::Actor;
 use crate::error::{ControlError, Result};
 use crate::state::Control;
 
-/// The longest that a reader may wait for an end.
-const WAIT_SECONDS_MAX: u32 = 60;
-/// How often a waiting reader looks. Changes of this process wake it sooner through the log stream of the deployment.
-const WAIT_STEP: Duration = Duration::from_millis(100);
-
 impl Control {
     /// One deployment with its steps. With `wait`, answers at its end or after so many seconds, whichever comes first.
     pub async fn read_deployment(&self, actor: &Actor, wait_seconds: Option<u32>) -> Result<Deployment> {
         actor.require(Permission::ServicesRead)?;
         let id = DeploymentId::from_uuid(actor.located.id);
-        let mut deployment = self.read_deployment_of(actor.organization, id).await?;
-        let seconds = wait_seconds.unwrap_or(0).min(WAIT_SECONDS_MAX);
-        let until = tokio::time::Instant::now() + Duration::from_secs(u64::from(seconds));
-        while !deployment.phase.is_end() && tokio::time::Instant::now() < until {
-            tokio::time::sleep(WAIT_STEP).await;
-            deployment = self.read_deployment_of(actor.organization, id).await?;
-        }
-        Ok(deployment)
+        let ended = async || {
+            let phase = store::deployments::find_phase(&mut self.store().read().await?, actor.organization, id).await?;
+            Ok::<_, ControlError>(phase.is_none_or(Phase::is_end))
+        };
+        self.wakes().wait(id.uuid(), wait_seconds, ended).await?;
+        self.read_deployment_of(actor.organization, id).await
     }
 
     pub(crate) async fn read_deployment_of(&self, organization: OrganizationId, id: DeploymentId) -> Result<Deployment> {

@@ -17,6 +17,9 @@ impl Control {
     pub async fn create_rollback(&self, actor: &Actor, wanted: CreateRollback) -> Result<Deployment> {
         actor.require(Permission::DeploymentsWrite)?;
         let service = actor.service()?;
+        if let Some(made) = self.repeated(actor, service).await? {
+            return Ok(made);
+        }
         let facts = self.service_facts(actor.organization, service).await?;
         Self::deployable(&facts.service)?;
         let mut read = self.store().read().await?;
@@ -64,7 +67,7 @@ impl Control {
                 Request {
                     organization: actor.organization,
                     service,
-                    delivery: format!("request/{}", actor.origin.request),
+                    delivery: actor.origin.delivery(),
                     trigger: Trigger::Rollback,
                     work: Work::Release,
                     title: Some(format!("Rollback to v{}", target.version)),
@@ -73,6 +76,8 @@ impl Control {
                     upload: None,
                     use_cache: true,
                     target: Some(target.id),
+                    formation: None,
+                    warning: None,
                     author: actor.author(),
                 },
             )

@@ -30,6 +30,9 @@ impl Control {
     async fn renew(&self, actor: &Actor, title: &str, action: &'static str) -> Result<Deployment> {
         actor.require(Permission::DeploymentsWrite)?;
         let service = actor.service()?;
+        if let Some(made) = self.repeated(actor, service).await? {
+            return Ok(made);
+        }
         let facts = self.service_facts(actor.organization, service).await?;
         Self::deployable(&facts.service)?;
         if facts.service.current_release_id.is_none() {
@@ -43,7 +46,7 @@ impl Control {
                 Request {
                     organization: actor.organization,
                     service,
-                    delivery: format!("request/{}", actor.origin.request),
+                    delivery: actor.origin.delivery(),
                     trigger: Trigger::Restart,
                     work: Work::Restart,
                     title: Some(title.to_owned()),
@@ -52,6 +55,8 @@ impl Control {
                     upload: None,
                     use_cache: true,
                     target: None,
+                    formation: None,
+                    warning: None,
                     author: actor.author(),
                 },
             )
@@ -66,6 +71,7 @@ impl Control {
         actor.require(Permission::DeploymentsWrite)?;
         let service = actor.service()?;
         let facts = self.service_facts(actor.organization, service).await?;
+        Self::deployable(&facts.service)?;
         let mut write = self.store().write().await?;
         store::services::set_stopped(&mut write, actor.organization, service, true).await?;
         self.enqueue_stop(&mut write, actor, service).await?;

@@ -2,6 +2,7 @@
 
 use deployer::protocol::LogStream;
 use domain::deployment::Phase;
+use domain::id::Id;
 use store::Write;
 use store::deployments::{DeploymentRow, End};
 
@@ -20,6 +21,7 @@ impl Control {
             return Ok(false);
         }
         store::deployments::end(write, row.id, phase, end, now).await?;
+        self.wake_after(write, row.id.uuid());
         self.enqueue_close_log(write, row.organization_id, LogStream::Deployment(row.id), crate::word(&phase)).await?;
         Ok(true)
     }

@@ -2,5 +2,8 @@
 
 pub mod prune;
 
+mod noted;
 mod read;
 mod update;
+
+pub(crate) use noted::noted_variables;

@@ -5,6 +5,7 @@ use domain::id::{Id, OrganizationId, ReleaseId, ServiceId};
 use domain::permission::Permission;
 use store::releases::ReleaseRow;
 
+use super::noted::{changed_variables, noted_variables};
 use crate::access::Actor;
 use crate::error::{ControlError, Result};
 use crate::state::Control;
@@ -73,7 +74,7 @@ pub(crate) fn shown(row: ReleaseRow, current: Option<ReleaseId>) -> Release {
 }
 
 fn names(row: &ReleaseRow) -> Vec<String> {
-    row.variable_names.0.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    noted_variables(&row.variable_names.0).into_keys().collect()
 }
 
 /// What differs between two releases, in words; never a value of a variable.
@@ -82,9 +83,7 @@ fn changes(before: &ReleaseRow, after: &ReleaseRow) -> Vec<String> {
     if before.image != after.image {
         lines.push(format!("image: {} → {}", short(&before.revision), short(&after.revision)));
     }
-    let (old, new) = (names(before), names(after));
-    lines.extend(new.iter().filter(|name| !old.contains(name)).map(|name| format!("variable added: {name}")));
-    lines.extend(old.iter().filter(|name| !new.contains(name)).map(|name| format!("variable removed: {name}")));
+    lines.extend(changed_variables(&before.variable_names.0, &after.variable_names.0));
     let value = |row: &ReleaseRow| serde_json::to_value(&row.configuration.0).unwrap_or_default();
     let (old, new) = (value(before), value(after));
     if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {

@@ -97,6 +97,8 @@ impl Control {
             upload: None,
             use_cache: true,
             target: None,
+            formation: None,
+            warning: None,
             author: crate::deployments::system_author(),
         };
         self.take_in(&mut write, request).await?;

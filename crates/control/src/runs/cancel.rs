@@ -28,6 +28,7 @@ impl Control {
         if waits {
             self.enqueue_close_log(&mut write, actor.organization, LogStream::Run(id), crate::word(&RunState::Canceled)).await?;
             store::runs::end(&mut write, id, RunState::Canceled, None, Some("canceled before it began"), now).await?;
+            self.wake_after(&mut write, id.uuid());
         }
         self.record(actor, "run.canceled").resource("run", id, None).append(&mut write).await?;
         write.commit().await?;

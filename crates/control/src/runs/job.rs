@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::Code;
 use deployer::protocol::{LogStream, RunEnd, RunOrder};
-use domain::id::RunId;
+use domain::id::{Id, RunId};
 use domain::permission::Permission;
 use jobs::{Handler, JobError, Lease};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use store::jobs::JobRow;
 use store::runs::{RunRow, RunState};
 use tokio_util::sync::CancellationToken;
 
+use crate::deployments::Reader;
 use crate::error::ControlError;
 use crate::state::Control;
 
@@ -87,7 +88,7 @@ impl RunJob {
         let order = RunOrder {
             run: row.id,
             stream: LogStream::Run(row.id),
-            desired: control.desired(&facts, &release).await?,
+            desired: control.desired(&facts, &release, Reader::Run(row.id)).await?,
             command: row.command.0.clone(),
             timeout_seconds: u32::try_from(row.timeout_seconds).unwrap_or(u32::MAX),
         };
@@ -106,6 +107,7 @@ impl RunJob {
         let mut write = control.store().write().await?;
         lease.check(&mut write).await?;
         store::runs::end(&mut write, row.id, state, exit_code, reason.as_deref(), control.clock().now()).await?;
+        control.wake_after(&mut write, row.id.uuid());
         write.commit_without_audit("the state of a run is its own record").await?;
         let status = exit_code.map_or_else(|| crate::word(&state), |code| format!("exit {code}"));
         if let Err(failure) = control.server().close_log(LogStream::Run(row.id), status).await {

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use contract::Page;
 use contract::page::PageQuery;
 use contract::runs::Run;
@@ -10,9 +8,6 @@ use store::runs::RunRow;
 use crate::access::Actor;
 use crate::error::{ControlError, Result};
 use crate::state::Control;
-
-const WAIT_SECONDS_MAX: u32 = 60;
-const WAIT_STEP: Duration = Duration::from_millis(100);
 
 impl Control {
     pub async fn list_runs(&self, actor: &Actor, query: &PageQuery) -> Result<Page<Run>> {
@@ -28,15 +23,11 @@ impl Control {
     pub async fn read_run(&self, actor: &Actor, wait_seconds: Option<u32>) -> Result<Run> {
         actor.require(Permission::ServicesRead)?;
         let id = RunId::from_uuid(actor.located.id);
-        let until = tokio::time::Instant::now() + Duration::from_secs(u64::from(wait_seconds.unwrap_or(0).min(WAIT_SECONDS_MAX)));
-        loop {
-            let row =
-                store::runs::find(&mut self.store().read().await?, actor.organization, id).await?.ok_or(ControlError::NotFound("run"))?;
-            if row.finished_at.is_some() || tokio::time::Instant::now() >= until {
-                return Ok(shown(row));
-            }
-            tokio::time::sleep(WAIT_STEP).await;
-        }
+        let find =
+            async || store::runs::find(&mut self.store().read().await?, actor.organization, id).await?.ok_or(ControlError::NotFound("run"));
+        let ended = async || Ok::<_, ControlError>(find().await?.finished_at.is_some());
+        self.wakes().wait(id.uuid(), wait_seconds, ended).await?;
+        Ok(shown(find().await?))
     }
 }
 

@@ -99,14 +99,14 @@ impl Control {
                 now.insert(variable.name, Some(variable.version));
             }
         }
-        let then = released_versions(&release.variable_names.0);
+        let then = crate::releases::noted_variables(&release.variable_names.0);
         let mut add = |name: &String, change: &str| {
             changes.push(StagedChange { kind: "variable".into(), name: name.clone(), change: change.into(), before: None, after: None });
         };
         for (name, version) in &now {
             match then.get(name) {
                 None => add(name, "added"),
-                Some(known) if known.is_some() && known != version => add(name, "changed"),
+                Some(known) if known.version.is_some() && known.version != *version => add(name, "changed"),
                 Some(_) => {}
             }
         }
@@ -119,23 +119,6 @@ impl Control {
 
 fn is_built_in(name: &str) -> bool {
     name.starts_with(domain::variables::BUILT_IN_PREFIX) || name == "PORT"
-}
-
-/// Names with their versions, from either form in which a release notes them: `{"A": 3}`, `{"A": {"version": 3}}` or
-/// `[{"name": "A", "version": 3}]`.
-fn released_versions(noted: &Value) -> BTreeMap<String, Option<i64>> {
-    let version = |value: &Value| value.as_i64().or_else(|| value.get("version").and_then(Value::as_i64));
-    match noted {
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), version(value))).collect(),
-        Value::Array(items) => items
-            .iter()
-            .filter_map(|item| {
-                let name = item.as_str().or_else(|| item.get("name").and_then(Value::as_str))?;
-                Some((name.to_owned(), version(item)))
-            })
-            .collect(),
-        _ => BTreeMap::new(),
-    }
 }
 
 /// The differences of two JSON values, by pointer; lists are compared as a whole.

@@ -1,11 +1,13 @@
 use contract::Code;
 use contract::services::{Service, UpdateService};
 use domain::permission::Permission;
-use store::services::{self, Reach};
-use store::{Json, StoreError};
+use domain::service::Configuration;
+use store::services::{self, Reach, ServiceRow};
+use store::{Json, StoreError, Write};
 
 use super::merge::merged;
 use crate::access::Actor;
+use crate::deployments::only_replicas;
 use crate::error::{ControlError, Result};
 use crate::named::{Faults, matches, stale, taken};
 use crate::state::Control;
@@ -48,7 +50,7 @@ impl Control {
             other => stale(other),
         })?;
         if changed && deploy {
-            self.release_after(&mut write, actor, Reach::Service(row.id), "Settings changed").await?;
+            self.release_settings(&mut write, actor, &row, (!renamed).then_some(&before.0)).await?;
         }
         let row = services::get_locked(&mut write, actor.organization, row.id).await?;
         self.record(actor, "service.updated")
@@ -58,5 +60,27 @@ impl Control {
             .await?;
         write.commit().await?;
         Ok(self.shown_service(row))
+    }
+
+    /// The new release for changed settings. Where replicas alone changed, it is the release that serves with other numbers.
+    async fn release_settings(&self, write: &mut Write, actor: &Actor, row: &ServiceRow, before: Option<&Configuration>) -> Result<()> {
+        let replicas = before.and_then(|before| only_replicas(before, &row.configuration.0));
+        let serving = match (&replicas, row.current_release_id) {
+            (Some(_), Some(id)) => store::releases::find(write, actor.organization, id).await?,
+            _ => None,
+        };
+        let known = |name: &String| {
+            serving.as_ref().is_some_and(|release| release.configuration.0.processes.iter().any(|process| &process.name == name))
+        };
+        match replicas {
+            Some(replicas) if !row.stopped && replicas.keys().all(known) && actor.require(Permission::DeploymentsWrite).is_ok() => {
+                let delivery = format!("{}/{}", actor.origin.delivery(), row.id);
+                self.request_formation(write, actor, (row, row.revision), replicas, delivery).await?;
+            }
+            _ => {
+                self.release_after(write, actor, Reach::Service(row.id), "Settings changed").await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -40,10 +40,14 @@ pub struct ResolvedVariables {
     pub sources: BTreeMap<String, String>,
     /// Number of the variable's version, by name; without those that Seaway sets.
     pub versions: BTreeMap<String, i64>,
+    /// The version's row, by name: a variable that was deleted and set anew begins again with version 1.
+    pub version_ids: BTreeMap<String, uuid::Uuid>,
     /// Names of the variables whose values are hidden.
     pub hidden: BTreeSet<String>,
     /// Content of the service's managed files, by name.
     pub files: BTreeMap<String, Secret<String>>,
+    /// Names of the files whose content is hidden.
+    pub hidden_files: BTreeSet<String>,
     /// Slugs of the services that values refer to: deploy them first.
     pub services: BTreeSet<String>,
     /// The service's revision that was read; give it to `services::set_released`.
@@ -77,6 +81,7 @@ impl Control {
             }
             if let Some(row) = rows.row(&resolved.owner, &name) {
                 answer.versions.insert(name.clone(), row.version);
+                answer.version_ids.insert(name.clone(), row.version_id);
             }
             let source = match resolved.owner {
                 Owner::Project => "project",
@@ -91,6 +96,7 @@ impl Control {
             let content = lookup.open(&format!("file {}", file.name), file).map_err(|error| ControlError::Sealed(error.0))?;
             if file.kind.is_hidden() {
                 answer.masks.push(content.clone());
+                answer.hidden_files.insert(file.name.clone());
             }
             answer.files.insert(file.name.clone(), content);
         }

@@ -4,6 +4,7 @@
 mod authority;
 mod crash;
 mod deploy;
+mod frozen;
 mod order;
 mod removal;
 mod rollback;

@@ -185,7 +185,7 @@ impl World {
                 via: Via::Session { id: SessionId::new(&*self.clock, &SystemEntropy), fresh_for_step_up: true, csrf: String::new() },
                 operator: false,
             },
-            origin: Origin { request: RequestId::new(&*self.clock, &SystemEntropy), address: None },
+            origin: Origin { request: RequestId::new(&*self.clock, &SystemEntropy), address: None, delivery: None },
             organization: self.organization,
             role: Role::Owner,
             switches: BTreeMap::new(),

@@ -57,7 +57,7 @@ async fn serve(configuration: Configuration, stop: Stop) -> Result<()> {
         // The lock proves that whoever held these leases is gone: no need to wait for them to run out.
         let mut write = store.write().await?;
         let count = store::jobs::reclaim_previous_owner(&mut write, &owner).await?;
-        store::idempotency::forget_running(&mut write).await?;
+        store::idempotency::free_running(&mut write).await?;
         write.commit_without_audit("leases and open keys of the process before this one").await?;
         if count > 0 {
             tracing::info!(count, "jobs of the process before this one go on");

@@ -9,10 +9,14 @@ use store::operations::{self, NewOperation, OperationState};
 use store::{Page, Store, StoreError};
 use testkit::databases::on_both;
 
+/// A key without an answer for so long is taken over.
+const ABANDONED: TimeDelta = TimeDelta::minutes(5);
+
 async fn begin(store: &Store, clock: &FixedClock, scope: &str, fingerprint: u8) -> Begin {
     let mut write = store.write().await.unwrap();
     let expires_at = clock.now() + TimeDelta::hours(24);
-    let begin = idempotency::begin(&mut write, scope, "key", [fingerprint; 32], clock.now(), expires_at).await.unwrap();
+    let begin =
+        idempotency::begin(&mut write, (scope, "key"), [fingerprint; 32], clock.now(), expires_at, clock.now() - ABANDONED).await.unwrap();
     write.commit_without_audit("test").await.unwrap();
     begin
 }
@@ -21,10 +25,10 @@ async fn begin(store: &Store, clock: &FixedClock, scope: &str, fingerprint: u8) 
 async fn a_key_is_taken_once_and_answers_again() {
     on_both(async |store| {
         let clock = FixedClock::default();
-        assert!(matches!(begin(store, &clock, "usr_1 POST /projects", 1).await, Begin::First));
+        assert!(matches!(begin(store, &clock, "usr_1 POST /projects", 1).await, Begin::First { .. }));
         assert!(matches!(begin(store, &clock, "usr_1 POST /projects", 1).await, Begin::Running));
         assert!(matches!(begin(store, &clock, "usr_1 POST /projects", 2).await, Begin::Mismatch));
-        assert!(matches!(begin(store, &clock, "usr_2 POST /projects", 2).await, Begin::First));
+        assert!(matches!(begin(store, &clock, "usr_2 POST /projects", 2).await, Begin::First { .. }));
         let answer = Answer { status: 201, headers: vec![("location".into(), "/x".into())], body: vec![0, 255, 1] };
         let mut write = store.write().await.unwrap();
         idempotency::finish(&mut write, "usr_1 POST /projects", "key", &answer).await.unwrap();
@@ -47,18 +51,47 @@ async fn keys_are_freed_by_forgetting_and_by_time() {
         let mut write = store.write().await.unwrap();
         idempotency::forget(&mut write, "a", "key").await.unwrap();
         write.commit_without_audit("test").await.unwrap();
-        assert!(matches!(begin(store, &clock, "a", 2).await, Begin::First));
+        assert!(matches!(begin(store, &clock, "a", 2).await, Begin::First { .. }));
         clock.advance(TimeDelta::hours(24));
-        assert!(matches!(begin(store, &clock, "a", 3).await, Begin::First));
+        assert!(matches!(begin(store, &clock, "a", 3).await, Begin::First { .. }));
         begin(store, &clock, "b", 3).await;
         let mut write = store.write().await.unwrap();
-        assert_eq!(idempotency::forget_running(&mut write).await.unwrap(), 2);
+        assert_eq!(idempotency::free_running(&mut write).await.unwrap(), 2);
         drop(write);
         clock.advance(TimeDelta::hours(24));
         let mut write = store.write().await.unwrap();
         assert_eq!(idempotency::delete_expired(&mut write, clock.now()).await.unwrap(), 2);
         write.commit_without_audit("test").await.unwrap();
         assert!(idempotency::find(&mut store.read().await.unwrap(), "a", "key").await.unwrap().is_none());
+    })
+    .await;
+}
+
+/// Whoever took the key is gone: a repeat goes on, knows since when, and is alone again.
+#[tokio::test]
+async fn an_abandoned_key_is_taken_over() {
+    on_both(async |store| {
+        let clock = FixedClock::default();
+        let started = clock.now();
+        begin(store, &clock, "a", 1).await;
+        clock.advance(TimeDelta::minutes(4));
+        assert!(matches!(begin(store, &clock, "a", 1).await, Begin::Running));
+        clock.advance(TimeDelta::minutes(1));
+        assert!(matches!(begin(store, &clock, "a", 2).await, Begin::Mismatch));
+        assert!(matches!(begin(store, &clock, "a", 1).await, Begin::First { since } if since == started));
+        assert!(matches!(begin(store, &clock, "a", 1).await, Begin::Running));
+        // Its process ended, or it failed: the next one need not wait.
+        for all in [true, false] {
+            let mut write = store.write().await.unwrap();
+            if all {
+                assert_eq!(idempotency::free_running(&mut write).await.unwrap(), 1);
+            } else {
+                idempotency::free(&mut write, "a", "key").await.unwrap();
+            }
+            write.commit_without_audit("test").await.unwrap();
+            assert!(matches!(begin(store, &clock, "a", 1).await, Begin::First { since } if since == started));
+            assert!(matches!(begin(store, &clock, "a", 1).await, Begin::Running));
+        }
     })
     .await;
 }
@@ -70,8 +103,13 @@ async fn an_operation_ends_once_and_is_seen_by_its_organization_only() {
         let own = OrganizationId::from_uuid(uuid::Uuid::from_u128(1));
         let other = OrganizationId::from_uuid(uuid::Uuid::from_u128(2));
         let mut write = store.write().await.unwrap();
-        let new =
-            |organization| NewOperation { organization, kind: "service.delete", subject: Some(("service", "svc_1".into())), job: None };
+        let new = |organization| NewOperation {
+            organization,
+            kind: "service.delete",
+            subject: Some(("service", "svc_1".into())),
+            project: None,
+            job: None,
+        };
         let id = operations::create(&mut write, &clock, &entropy, new(Some(own))).await.unwrap();
         let of_instance = operations::create(&mut write, &clock, &entropy, new(None)).await.unwrap();
         operations::start(&mut write, id, clock.now()).await.unwrap();

@@ -7,6 +7,7 @@ use store::releases::ReleaseRow;
 
 use super::Execution;
 use super::stop::Stop;
+use crate::deployments::Reader;
 use crate::deployments::facts::ServiceFacts;
 
 impl Execution<'_> {
@@ -24,7 +25,7 @@ impl Execution<'_> {
         let order = RunOrder {
             run: RunId::from_uuid(derived(self.row.id, what)),
             stream: LogStream::Deployment(self.row.id),
-            desired: control.desired(facts, release).await?,
+            desired: control.desired(facts, release, Reader::Deployment(self.row.id)).await?,
             command,
             timeout_seconds,
         };

@@ -2,6 +2,7 @@
 
 use deployer::protocol::LogStream;
 use domain::deployment::{Failure, Phase, Step};
+use domain::id::Id;
 use jobs::JobError;
 use store::StoreError;
 use store::deployments::{DeploymentRow, End};
@@ -27,6 +28,7 @@ impl Execution<'_> {
             Err(StoreError::Stale { .. }) => return Ok(()),
             other => other?,
         }
+        control.wake_after(&mut write, self.row.id.uuid());
         if phase == Phase::Live {
             store::deployments::conclude_open(&mut write, self.row.id, FOUND_DONE, now).await?;
         }

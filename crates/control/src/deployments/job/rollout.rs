@@ -7,6 +7,7 @@ use store::releases::ReleaseRow;
 
 use super::Execution;
 use super::stop::Stop;
+use crate::deployments::Reader;
 use crate::deployments::facts::ServiceFacts;
 use crate::deployments::journal::DeploymentJournal;
 
@@ -19,7 +20,7 @@ impl Execution<'_> {
         let order = ApplyOrder {
             operation: self.row.id,
             fence: u64::try_from(self.row.fence).unwrap_or(0),
-            desired: control.desired(facts, release).await?,
+            desired: control.desired(facts, release, Reader::Deployment(self.row.id)).await?,
             replace: self.row.work == Work::Restart,
         };
         let applied = match control.server().apply(order, &journal, self.cancel.clone()).await {
