@@ -7,10 +7,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC = $(TARGET)/$(HOST)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
-TESTS := $(if $(NEXTEST),cargo nextest run,cargo test)
+TESTS := $(if $(NEXTEST),cargo nextest run --no-fail-fast,cargo test --no-fail-fast)
 PYTHON := python3
+IMAGE ?= seaway
 
-.PHONY: help run build fileserver release lint test unit docs-test e2e e2e-full e2e-postgres image bench setup fmt openapi clean-docker
+.PHONY: help run build fileserver release lint test unit docs-test e2e e2e-full e2e-postgres e2e-compose units image bench setup fmt openapi clean-docker
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -54,20 +55,26 @@ unit: setup ## unit and integration tests, both databases
 docs-test:
 	cargo test --quiet --workspace --doc
 
-test: lint unit docs-test e2e ## everything that must pass before a change lands
+units: ## the systemd units, checked offline
+	tests/units.sh
+
+test: lint units unit docs-test e2e-full ## everything that must pass before a change lands
 
 e2e: setup build ## the core journeys against the real binary, Docker and git, from an empty state
 	$(PYTHON) -m tests.e2e core
 
-e2e-full: setup build ## the core journeys, every fault and every bad input
+e2e-full: setup build ## the core journeys on both databases, every fault, every bad input, Compose
 	$(PYTHON) -m tests.e2e
 
 e2e-postgres: setup build ## the core journeys on PostgreSQL
-	$(PYTHON) -m tests.e2e core --postgres
+	$(PYTHON) -m tests.e2e postgres
+
+e2e-compose: setup build ## docker-compose.yml: Seaway in containers, with PostgreSQL
+	$(PYTHON) -m tests.e2e compose
 
 image: setup ## Seaway's own image, from Debian packages only
 	tests/images/build.sh runtime
-	docker build --file deploy/Dockerfile --build-arg BUILD_IMAGE=seaway-test/rust --build-arg RUN_IMAGE=seaway-test/runtime --tag seaway .
+	docker build --file deploy/Dockerfile --build-arg BUILD_IMAGE=seaway-test/rust --build-arg RUN_IMAGE=seaway-test/runtime --tag $(IMAGE) .
 
 bench: setup release ## the four measurements of bench/README.md
 	$(PYTHON) -m bench

@@ -7,6 +7,7 @@ import tempfile
 
 from .client import App, Client
 from .githost import TOKEN, GitHost
+from .leftovers import FOLDER_PREFIX, forget, mark_as_ours
 from .machine import Inventory, Postgres
 from .seaway import Seaway
 
@@ -29,13 +30,14 @@ def scenario(group):
 class World:
     """One instance, from nothing. `with World() as world:`"""
 
-    def __init__(self, profile="debug", postgres=False, **environment):
+    def __init__(self, profile="debug", postgres=False, kind=Seaway, **environment):
         self.postgres = postgres
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="seaway-e2e-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        mark_as_ours(self.folder)
         self.before = Inventory()
         self.git = GitHost(self.folder / "git")
         environment.setdefault("SEAWAY_EGRESS_CA_FILE", str(self.git.certificate))
-        self.seaway = Seaway(self.folder / "instance", profile, **environment)
+        self.seaway = kind(self.folder / "instance", profile, **environment)
         self.services = {}
         self.owner = self.organization = self.project = self.environment = None
         self.numbers = iter(range(1, 10_000))
@@ -50,9 +52,19 @@ class World:
         return self
 
     def __exit__(self, kind, *_):
-        self.stack.close()
+        instance = self.instance()
+        try:
+            self.stack.close()
+        finally:
+            # Groups that do not end with a delete, or that failed, leave no container for the next one.
+            forget(instance)
         if kind is None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def instance(self):
+        """What Seaway marks its objects in Docker with; `None` before its first start."""
+        file = self.seaway.data / "agent" / "instance"
+        return file.read_text().strip() if file.exists() else None
 
     # --- steps that many scenarios begin with ---
 
@@ -112,8 +124,7 @@ class World:
 
     def inventory(self):
         """What Docker holds, without what belongs to other instances."""
-        file = self.seaway.data / "agent" / "instance"
-        return Inventory(file.read_text().strip() if file.exists() else None)
+        return Inventory(self.instance())
 
     def left(self):
         """Containers that were not there before this world."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the base images that the sample apps build on, from Debian's packages: seaway-test/{base,node,python,rust};
-# runtime, only when it is named: what deploy/Dockerfile puts Seaway into (make image);
+# only when they are named: runtime, what deploy/Dockerfile puts Seaway into, and postgres, a database server that is started
+# with the same variables as the well-known image (make image, make e2e-compose);
 # and seaway-test/behave (tests/apps/behave), the app that misbehaves on demand, from two of them.
 #
 # `build.sh [NAME…]`  makes the named images (all when none is named). An image whose label carries the hash of its
@@ -20,6 +21,7 @@ packages_of() {
     base) echo "ca-certificates netbase" ;;
     runtime) echo "ca-certificates netbase git git-lfs openssh-client iptables" ;;
     node) echo "ca-certificates netbase nodejs npm" ;;
+    postgres-packages) echo "netbase postgresql" ;;
     python) echo "ca-certificates netbase python3 python3-pip python3-venv" ;;
     # The compiler that Debian keeps current beside its frozen one: crates of today do not compile with the latter.
     rust) echo "ca-certificates netbase cargo-web rustc-web gcc libc6-dev" ;;
@@ -76,7 +78,7 @@ file_system() { # NAME FILE
 
 behave() {
     local hash context=$work/behave
-    hash=$(cat "$here/build.sh" "$here/../apps/behave/behave.rs" | sha256sum | cut -c1-12)
+    hash=$(cat <(declare -f behave) "$here/../apps/behave/behave.rs" | sha256sum | cut -c1-12)
     [ "$("$docker" image inspect --format '{{index .Config.Labels "seaway-test.hash"}}' seaway-test/behave 2>/dev/null)" = "$hash" ] && return
     mkdir -p "$context"
     cp "$here/../apps/behave/behave.rs" "$context"
@@ -92,8 +94,26 @@ END
     echo "seaway-test/behave: built"
 }
 
+# The server's packages with a program that starts it.
+postgres() {
+    local hash context=$work/postgres
+    hash=$(cat "$here/postgres-start" <("$docker" image inspect --format '{{.Id}}' seaway-test/postgres-packages) | sha256sum | cut -c1-12)
+    [ "$("$docker" image inspect --format '{{index .Config.Labels "seaway-test.hash"}}' seaway-test/postgres 2>/dev/null)" = "$hash" ] && return
+    mkdir -p "$context"
+    cp "$here/postgres-start" "$context"
+    cat >"$context/Dockerfile" <<'END'
+FROM seaway-test/postgres-packages
+COPY postgres-start /usr/local/bin/
+ENTRYPOINT ["/usr/local/bin/postgres-start"]
+CMD []
+END
+    "$docker" build --quiet --label "seaway-test.hash=$hash" --tag seaway-test/postgres "$context" >/dev/null
+    echo "seaway-test/postgres: built"
+}
+
 for name in "${@:-base node python rust behave}"; do for name in $name; do
     [ "$name" = behave ] && { behave; continue; }
+    [ "$name" = postgres ] && { "$here/build.sh" postgres-packages; postgres; continue; }
     # What the image is made of; an edit of the rest of this script does not make it anew.
     hash=$(declare -f file_system; packages_of "$name"; echo "$suite")
     hash=$(sha256sum <<<"$hash" | cut -c1-12)-$host_hash
@@ -117,7 +137,10 @@ for name in "${@:-base node python rust behave}"; do for name in $name; do
     fi
     options=(--change "LABEL seaway-test.hash=$hash" --change 'CMD ["/bin/sh"]')
     for change in "${changes[@]}"; do options+=(--change "$change"); done
+    before=$("$docker" image inspect --format '{{.Id}}' "$image" 2>/dev/null || true)
     "$docker" import "${options[@]}" "$archive" "$image" >/dev/null
+    # The one that it replaces is nobody's now, unless something still stands on it.
+    [ -z "$before" ] || "$docker" image rm "$before" >/dev/null 2>&1 || true
     printf '%s: made from %s in %.1f s, %s\n' "$image" "$from" "$(echo "$(date +%s.%N) - $begin" | bc)" \
         "$(numfmt --to=iec "$("$docker" image inspect --format '{{.Size}}' "$image")")"
 done; done

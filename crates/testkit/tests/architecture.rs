@@ -43,16 +43,21 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// (package, dependency, is it only for tests) of every declared edge of the workspace.
-fn declared() -> Vec<(String, String, bool)> {
+fn metadata(more: &[&str]) -> Value {
     #[expect(clippy::disallowed_methods, reason = "the test asks cargo itself")]
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args(["metadata", "--format-version", "1", "--offline"])
+        .args(more)
         .current_dir(root())
         .output()
         .expect("cargo metadata runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// (package, dependency, is it only for tests) of every declared edge of the workspace.
+fn declared() -> Vec<(String, String, bool)> {
+    let metadata = metadata(&["--no-deps"]);
     let mut edges = Vec::new();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
@@ -96,4 +101,94 @@ fn banned_libraries_are_not_in_the_tree() {
     assert!(names.contains("rustls"), "Cargo.lock was not read");
     let found: Vec<&&str> = BANNED.iter().filter(|name| names.contains(**name)).collect();
     assert!(found.is_empty(), "banned: {found:?}");
+}
+
+/// The list `allow` of deny.toml.
+fn licences_allowed() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let list = text.split("allow = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+    list.split(',').map(|entry| entry.trim().trim_matches('"').to_owned()).filter(|entry| !entry.is_empty()).collect()
+}
+
+/// Whether an SPDX expression can be met with the allowed licences alone. `/` is how old crates write OR.
+fn may_be_used(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let mut words = spaced.split_whitespace().peekable();
+    let met = any_of(&mut words, allowed);
+    met && words.next().is_none()
+}
+
+type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+fn any_of(words: &mut Words, allowed: &BTreeSet<String>) -> bool {
+    let mut met = all_of(words, allowed);
+    while words.next_if_eq(&"OR").is_some() {
+        met |= all_of(words, allowed);
+    }
+    met
+}
+
+fn all_of(words: &mut Words, allowed: &BTreeSet<String>) -> bool {
+    let mut met = one(words, allowed);
+    while words.next_if_eq(&"AND").is_some() {
+        met &= one(words, allowed);
+    }
+    met
+}
+
+fn one(words: &mut Words, allowed: &BTreeSet<String>) -> bool {
+    let Some(word) = words.next() else { return false };
+    if word == "(" {
+        let met = any_of(words, allowed);
+        return words.next() == Some(")") && met;
+    }
+    match words.next_if_eq(&"WITH") {
+        Some(_) => words.next().is_some_and(|exception| allowed.contains(&format!("{word} WITH {exception}"))),
+        None => allowed.contains(word),
+    }
+}
+
+#[test]
+fn licence_expressions_are_read_as_they_mean() {
+    let allowed: BTreeSet<String> = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned).into();
+    for (expression, expected) in [
+        ("MIT", true),
+        ("GPL-3.0", false),
+        ("GPL-3.0 OR MIT", true),
+        ("GPL-3.0/MIT", true),
+        ("GPL-3.0 AND MIT", false),
+        ("(GPL-3.0 OR MIT) AND Apache-2.0", true),
+        ("MIT AND (GPL-3.0 OR AGPL-3.0)", false),
+        ("Apache-2.0 WITH LLVM-exception OR GPL-3.0", true),
+        ("Apache-2.0 WITH other", false),
+        ("MIT OR", true),
+        ("(MIT", false),
+        ("", false),
+    ] {
+        assert_eq!(may_be_used(expression, &allowed), expected, "{expression:?}");
+    }
+}
+
+/// What cargo-deny would refuse, with the same list, also where it is not installed.
+#[test]
+fn every_library_is_under_a_licence_that_deny_toml_allows() {
+    let allowed = licences_allowed();
+    assert!(allowed.contains("MIT") && !allowed.iter().any(|licence| licence.contains("GPL")), "{allowed:?}");
+    // The platforms of deny.toml; what other systems would need is neither fetched nor built.
+    let metadata = metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let used: BTreeSet<&str> = metadata["resolve"]["nodes"].as_array().unwrap().iter().map(|node| node["id"].as_str().unwrap()).collect();
+    let mut wrong = Vec::new();
+    let mut looked_at = 0;
+    for package in metadata["packages"].as_array().unwrap() {
+        if !used.contains(package["id"].as_str().unwrap()) {
+            continue;
+        }
+        looked_at += 1;
+        let expression = package["license"].as_str().unwrap_or("");
+        if !may_be_used(expression, &allowed) {
+            wrong.push(format!("{} {}: {expression:?}", package["name"], package["version"]));
+        }
+    }
+    assert!(looked_at > 200, "only {looked_at} libraries were looked at");
+    assert!(wrong.is_empty(), "licences that deny.toml does not allow: {wrong:#?}");
 }

@@ -52,14 +52,16 @@ pub async fn run(configuration: Configuration, detached: bool) -> Result<()> {
         rustix::process::setsid().context("the session cannot be left")?;
     }
     let stop = Stop::on_signals()?;
-    let data_dir = DataDir::open(&configuration.data_dir)?;
-    let folder = data_dir.folder("ingress")?;
+    // Its own part of the data folder and no more: a unit or a container shows it nothing else, neither key nor database.
+    let folder = DataDir::open(&configuration::ingress::state_dir(&configuration.data_dir))?;
+    let data_dir = folder.path().parent().unwrap_or(&configuration.data_dir);
+    let folder = folder.path();
     let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK_FILE))?;
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        bail!("another ingress runs from {}; stop it with: seaway stop-ingress", data_dir.path().display());
+        bail!("another ingress runs from {}; stop it with: seaway stop-ingress", data_dir.display());
     }
     std::fs::write(folder.join(PID_FILE), std::process::id().to_string()).context("the process id cannot be stored")?;
-    let running = ingress::run(configuration.ingress.of_process(data_dir.path()), stop.soft.cancelled_owned());
+    let running = ingress::run(configuration.ingress.of_process(data_dir), stop.soft.cancelled_owned());
     tokio::select! {
         result = running => result?,
         () = stop.hard.cancelled() => bail!("stopped at once, as asked"),

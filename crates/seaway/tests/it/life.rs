@@ -1,6 +1,6 @@
 //! Start, stop, kill, and what stays.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -141,4 +141,48 @@ fn the_client_says_what_is_missing_without_asking() {
     let refused = rig.command(&["--url", &rig.url(), "whoami"]).env("SEAWAY_TOKEN", "sea_pat_x").output().unwrap();
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
     assert!(text(&rig.run(&["completions", "bash"])).contains("_seaway"));
+}
+
+/// As a unit or a container shows the data folder to it: only `ingress` can be entered, nothing beside it written or listed.
+#[test]
+fn the_ingress_needs_nothing_but_its_own_part_of_the_data_folder() {
+    let rig = Rig::new();
+    std::fs::create_dir_all(rig.data().join("ingress")).unwrap();
+    std::fs::set_permissions(rig.data(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(rig.data().join("ingress"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut ingress = rig.start(&["ingress"]);
+    until("the ingress listens", || std::net::TcpStream::connect(("127.0.0.1", rig.ingress_port)).ok());
+    assert_eq!(rig.data().metadata().unwrap().mode() & 0o777, 0o755, "the folder above is not the ingress' to change");
+    assert_eq!(rig.data().join("ingress").metadata().unwrap().mode() & 0o777, 0o700);
+    let names: Vec<_> = rig.data().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["ingress"], "the ingress made something beside its folder");
+    signal(ingress.0.id(), Signal::TERM);
+    assert!(until("the ingress ends", || ingress.0.try_wait().unwrap()).success());
+}
+
+/// What `deploy/*.service` and `docker-compose.yml` start is a verb with options that exist.
+#[test]
+fn units_and_compose_start_verbs_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let rig = Rig::new();
+    let mut started: Vec<Vec<String>> = Vec::new();
+    for unit in ["deploy/seaway.service", "deploy/seaway-ingress.service"] {
+        let text = std::fs::read_to_string(root.join(unit)).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/seaway ")).unwrap();
+        started.push(line.split_whitespace().map(str::to_owned).collect());
+    }
+    let compose = std::fs::read_to_string(root.join("docker-compose.yml")).unwrap();
+    started.extend(compose.lines().filter_map(|line| {
+        let list = line.trim().strip_prefix("command: [")?.strip_suffix(']')?;
+        Some(list.split(", ").map(|word| word.trim_matches('"').to_owned()).collect())
+    }));
+    assert_eq!(started.len(), 4, "{started:?}");
+    for mut words in started {
+        words.push("--help".to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let told = rig.run(&words);
+        assert!(told.status.success(), "{words:?}: {}", text(&told));
+        let verb = format!("Usage: seaway {}", words[0]);
+        assert!(String::from_utf8_lossy(&told.stdout).contains(&verb), "{words:?} is no verb: {}", text(&told));
+    }
 }

@@ -85,10 +85,15 @@ impl Rig {
         self.command(words).output().unwrap()
     }
 
+    /// A process of its own that writes into the log.
+    pub fn start(&self, words: &[&str]) -> Serving {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        Serving(self.command(words).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
+    }
+
     /// Starts `serve` and waits until it answers as itself.
     pub fn serve(&self) -> Serving {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        let mut serving = Serving(self.command(&["serve"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        let mut serving = self.start(&["serve"]);
         until("serve answers", || {
             assert!(serving.0.try_wait().unwrap().is_none(), "serve ended: {}", self.log());
             self.part("database")
