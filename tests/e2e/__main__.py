@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-from . import bad, compose, core, faults, leftovers  # noqa: F401  (they add their scenarios)
+from . import bad, compose, core, dead_runs, faults  # noqa: F401  (they add their scenarios)
 from .composed import Composed
 from .seaway import Seaway
 from .world import SCENARIOS, World
@@ -24,7 +24,7 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.groups) - set(GROUPS):
         parser.error(f"no group is named {', '.join(sorted(unknown))}")
-    leftovers.remove()
+    dead_runs.remove()
     passed, failed, times = 0, [], {}
     begin = time.monotonic()
 

@@ -1,15 +1,13 @@
 """Seaway as docker-compose.yml starts it, with PostgreSQL: containers of the binary that was built, on this machine's Docker."""
 
-import json
 import os
 import pathlib
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
-from .leftovers import COMPOSE_PREFIX
+from .. import leftovers
+from .dead_runs import COMPOSE_PREFIX
 from .machine import DOCKER, ROOT, docker, free_port, run, until
 from .seaway import Seaway
 
@@ -63,6 +61,9 @@ class Composed(Seaway):
         self.compose("down", "--volumes", "--timeout", "20", check=False)
         shutil.rmtree(self.data, ignore_errors=True)
         docker("image", "rm", self.image, check=False)
+        if self.mark_file:
+            leftovers.unmark(self.mark_file)
+            self.mark_file = None
 
     def compose(self, *words, check=True):
         command = [*self.program, "--project-name", self.name, "--file", ROOT / "docker-compose.yml", *words]
@@ -100,19 +101,12 @@ class Composed(Seaway):
         try:
             until("Seaway answers", self.answers, START_SECONDS_MAX)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.compose('ps', check=False).stdout}\n{self.tail()}") from None
+            raise AssertionError(f"{error}\nhealth, when it last answered: {self.unwell}\n{self.compose('ps', check=False).stdout}\n{self.tail()}") from None
+        self.mark()
         return self
 
     def answers(self):
-        try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/health", timeout=5) as answer:
-                return answer.status == 200
-        except urllib.error.HTTPError as problem:
-            # What is not well is in the failure.
-            self.unwell = json.loads(problem.read() or b"null")
-            return False
-        except OSError:
-            return False
+        return self.is_well()
 
     def stop(self, seconds=60):
         self.compose("stop", "seaway")
@@ -133,6 +127,4 @@ class Composed(Seaway):
             if container := self.compose("ps", "--quiet", service, check=False).stdout.strip():
                 done = run(DOCKER, "logs", container, check=False)
                 parts.append(done.stdout + done.stderr)
-        if unwell := getattr(self, "unwell", None):
-            parts.append(f"health, last unwell: {unwell}\n")
         return "".join(parts)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 from .. import leftovers
@@ -27,6 +28,7 @@ class Seaway:
         self.port, self.ingress_port = free_port(), free_port()
         self.url = f"http://localhost:{self.port}"
         self.process = self.mark_file = None
+        self.unwell = "nothing"
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -45,7 +47,11 @@ class Seaway:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
         self.stop()
@@ -63,17 +69,28 @@ class Seaway:
         try:
             until("Seaway answers", self.answers, START_SECONDS_MAX)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.tail()}") from None
+            raise AssertionError(f"{error}\nhealth, when it last answered: {self.unwell}\n{self.tail()}") from None
+        self.mark()
+        return self
+
+    def mark(self):
+        """Tells tests/leftovers.py whose it is."""
         if self.mark_file is None:
             self.mark_file = leftovers.mark((self.data / "agent" / "instance").read_text().strip(), self.data)
-        return self
 
     def answers(self):
         if self.process.poll() is not None:
             raise AssertionError(f"seaway serve ended with {self.process.returncode}\n{self.tail()}")
+        return self.is_well()
+
+    def is_well(self):
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/health", timeout=5) as answer:
                 return answer.status == 200
+        except urllib.error.HTTPError as problem:
+            # Which part is not well, for the failure's text.
+            self.unwell = problem.read().decode(errors="replace")
+            return False
         except OSError:
             return False
 

@@ -3,11 +3,13 @@
 import contextlib
 import pathlib
 import shutil
+import sys
 import tempfile
 
+from .. import leftovers
 from .client import App, Client
+from .dead_runs import FOLDER_PREFIX, mark_as_ours
 from .githost import TOKEN, GitHost
-from .leftovers import FOLDER_PREFIX, forget, mark_as_ours
 from .machine import Inventory, Postgres
 from .seaway import Seaway
 
@@ -44,11 +46,16 @@ class World:
 
     def __enter__(self):
         self.stack = contextlib.ExitStack()
-        self.stack.enter_context(self.git)
-        if self.postgres:
-            self.postgres = Postgres(self.folder / "postgres")
-            self.seaway.environment["DATABASE_URL"] = self.stack.enter_context(self.postgres)
-        self.stack.enter_context(self.seaway)
+        try:
+            self.stack.enter_context(self.git)
+            if self.postgres:
+                self.postgres = Postgres(self.folder / "postgres")
+                self.seaway.environment["DATABASE_URL"] = self.stack.enter_context(self.postgres)
+            self.stack.enter_context(self.seaway)
+        except BaseException:
+            # What was started before the part that did not start must not outlive it.
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(self, kind, *_):
@@ -57,7 +64,8 @@ class World:
             self.stack.close()
         finally:
             # Groups that do not end with a delete, or that failed, leave no container for the next one.
-            forget(instance)
+            if instance:
+                leftovers.remove(instance)
         if kind is None:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -21,7 +21,7 @@ packages_of() {
     base) echo "ca-certificates netbase" ;;
     runtime) echo "ca-certificates netbase git git-lfs openssh-client iptables" ;;
     node) echo "ca-certificates netbase nodejs npm" ;;
-    postgres-packages) echo "netbase postgresql" ;;
+    postgres-packages) echo "ca-certificates netbase postgresql" ;;
     python) echo "ca-certificates netbase python3 python3-pip python3-venv" ;;
     # The compiler that Debian keeps current beside its frozen one: crates of today do not compile with the latter.
     rust) echo "ca-certificates netbase cargo-web rustc-web gcc libc6-dev" ;;

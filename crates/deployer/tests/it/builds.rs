@@ -38,7 +38,7 @@ impl Bench {
 
     fn workshop(&self) -> Workshop {
         let settings = WorkshopSettings {
-            instance: format!("test-{}-builds", std::process::id()),
+            instance: "test".into(),
             work_dir: self.folder.path().join("work"),
             secret_dir: "/dev/shm/seaway-test-build".into(),
             engine_socket: SOCKET.into(),

@@ -55,8 +55,7 @@ impl World {
         let docker = docker.negotiate_version().await.expect("the Docker engine does not answer: start it with tests/dockerd.sh");
         let image = docker.inspect_image(IMAGE).await.expect("the image seaway-test/behave is missing: run tests/images/build.sh behave");
         let folder = tempfile::tempdir().unwrap();
-        // The process id tells tests/e2e/leftovers.py whether the run that made a container is still there.
-        let (instance, socket) = (format!("test-{}-{}", std::process::id(), hex(&SystemEntropy.bytes::<8>())), folder.path().join("ingress.sock"));
+        let (instance, socket) = (hex(&SystemEntropy.bytes::<8>()), folder.path().join("ingress.sock"));
         let ingress_config =
             ingress::IngressConfig::new(vec!["127.0.0.1:0".parse().unwrap()], socket.clone(), folder.path().join("ingress"));
         let ingress = Ingress::start(ingress_config, Arc::new(SystemClock), &SystemEntropy).await.unwrap();
