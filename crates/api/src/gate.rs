@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::cookie::{Cookie, SameSite};
@@ -21,12 +21,14 @@ use crate::endpoint::{Access, Endpoint, Idempotency, RateClass};
 use crate::host::Hosts;
 use crate::idempotency;
 use crate::problem::ApiError;
-use crate::rate::{Limiter, Proven, Verdict};
+use crate::rate::{Limiter, Proven, Quota, Verdict};
 use crate::scope::Limits;
 
 pub const SESSION_COOKIE: &str = "__Host-seaway";
 /// Over plain http on loopback browsers refuse `__Host-` cookies; then, and only then, this name is used.
 pub const SESSION_COOKIE_INSECURE: &str = "seaway";
+/// Another way to send a token, besides `Authorization: Bearer`.
+const API_KEY_HEADER: &str = "x-api-key";
 const CSRF_HEADER: &str = "x-csrf-token";
 
 /// The cookie of a session. Over https (or any host but loopback) `__Host-` and Secure.
@@ -209,13 +211,17 @@ fn client_address(gate: &Gate, request: &ServiceRequest) -> Option<IpAddr> {
 }
 
 async fn authenticate(gate: &Gate, endpoint: &Endpoint, request: &ServiceRequest, origin: &Origin) -> Result<Option<Principal>, ApiError> {
+    let key = request.headers().get(API_KEY_HEADER).map(|value| value.to_str().ok().map(|text| ("key", text)));
     let bearer = request
         .headers()
         .get(AUTHORIZATION)
-        .map(|value| value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")));
+        .map(|value| value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")))
+        .or(key);
     let principal = match bearer {
         Some(Some((_, token))) => Some(known(gate, Presented::Bearer(token.trim()), origin).await?),
-        Some(None) => return Err(ApiError::new(Code::Unauthenticated, "The Authorization header is not `Bearer <token>`.")),
+        Some(None) => {
+            return Err(ApiError::new(Code::Unauthenticated, "Send the token as `Authorization: Bearer <token>`, or in `x-api-key`."));
+        }
         None => match request.cookie(if is_plain_loopback(gate.control.base_url()) { SESSION_COOKIE_INSECURE } else { SESSION_COOKIE }) {
             Some(cookie) => match known(gate, Presented::SessionCookie(cookie.value()), origin).await {
                 Ok(principal) => Some(principal),
@@ -299,11 +305,19 @@ fn same_site(gate: &Gate, request: &ServiceRequest, principal: Option<&Principal
 
 fn rate(gate: &Gate, endpoint: &Endpoint, principal: Option<&Principal>, origin: &Origin) -> Result<Verdict, ApiError> {
     let caller = principal.map_or_else(|| address_key(origin), |principal| principal.user.uuid().as_u128());
-    let verdict = gate.limiter.check(endpoint.rate, caller, Instant::now());
-    if verdict.allowed {
-        return Ok(verdict);
+    let now = Instant::now();
+    let verdict = gate.limiter.check(endpoint.rate, caller, now);
+    if !verdict.allowed {
+        return Err(limited(&verdict));
     }
-    Err(limited(&verdict))
+    let Some(Via::Token { id, rate: Some(rate), .. }) = principal.map(|principal| &principal.via) else { return Ok(verdict) };
+    let quota = Quota { requests: rate.requests, window: Duration::from_secs(u64::from(rate.window_seconds)) };
+    let own = gate.limiter.check_own("token", quota, id.uuid().as_u128(), now);
+    match own.allowed {
+        // Of two limits the nearer one is told.
+        true => Ok(if own.remaining < verdict.remaining { own } else { verdict }),
+        false => Err(limited(&own)),
+    }
 }
 
 async fn authorise(

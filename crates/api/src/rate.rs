@@ -77,8 +77,8 @@ impl Verdict {
 /// The buckets.
 pub struct Limiter {
     quotas: Quotas,
-    /// Theoretical arrival time per caller.
-    arrivals: Mutex<HashMap<(RateClass, u128), Instant>>,
+    /// Theoretical arrival time per policy and caller.
+    arrivals: Mutex<HashMap<(&'static str, u128), Instant>>,
 }
 
 impl Limiter {
@@ -91,7 +91,7 @@ impl Limiter {
         let (quota, policy) = self.quotas.of(class);
         let interval = quota.window / quota.requests.max(1);
         let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = arrivals.get(&(class, caller)).map_or(Duration::ZERO, |arrival| arrival.saturating_duration_since(now));
+        let used = arrivals.get(&(policy, caller)).map_or(Duration::ZERO, |arrival| arrival.saturating_duration_since(now));
         let room = quota.window.saturating_sub(used);
         let left = room.as_nanos() / interval.as_nanos().max(1);
         Verdict {
@@ -105,12 +105,21 @@ impl Limiter {
 
     pub fn check(&self, class: RateClass, caller: u128, now: Instant) -> Verdict {
         let (quota, policy) = self.quotas.of(class);
+        self.count((policy, caller), policy, quota, now)
+    }
+
+    /// Counts a call of one who has a quota of their own.
+    pub fn check_own(&self, policy: &'static str, quota: Quota, caller: u128, now: Instant) -> Verdict {
+        self.count((policy, caller), policy, quota, now)
+    }
+
+    fn count(&self, key: (&'static str, u128), policy: &'static str, quota: Quota, now: Instant) -> Verdict {
         let interval = quota.window / quota.requests.max(1);
         let mut arrivals = self.arrivals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if arrivals.len() >= CALLERS_MAX {
             arrivals.retain(|_, arrival| *arrival > now);
         }
-        let arrival = arrivals.entry((class, caller)).or_insert(now);
+        let arrival = arrivals.entry(key).or_insert(now);
         let earliest = (*arrival).max(now);
         let used = earliest.duration_since(now);
         let room = quota.window.saturating_sub(used);

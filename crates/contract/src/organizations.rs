@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::Secret;
-use domain::id::{InvitationId, OrganizationId, ProjectId, UserId};
+use domain::id::{EnvironmentId, InvitationId, OrganizationId, ProjectId, ServiceId, UserId};
 use domain::permission::{Permission, Role};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -52,6 +52,10 @@ pub struct Member {
     pub switches: BTreeMap<Permission, bool>,
     /// The only projects that a member or viewer sees; null: all.
     pub projects: Option<BTreeSet<ProjectId>>,
+    /// The only environments in them; null: all.
+    pub environments: Option<BTreeSet<EnvironmentId>>,
+    /// The only services in those; null: all.
+    pub services: Option<BTreeSet<ServiceId>>,
     pub joined_at: DateTime<Utc>,
 }
 
@@ -66,6 +70,12 @@ pub struct ChangeMember {
     /// null: all projects.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub projects: Option<Option<BTreeSet<ProjectId>>>,
+    /// null: all in the projects. Their projects are added to `projects`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub environments: Option<Option<BTreeSet<EnvironmentId>>>,
+    /// null: all in the environments. Their environments are added to `environments`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub services: Option<Option<BTreeSet<ServiceId>>>,
 }
 
 /// Tells `null` from absent.
@@ -91,6 +101,10 @@ pub struct CreateInvitation {
     pub switches: BTreeMap<Permission, bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<BTreeSet<ProjectId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environments: Option<BTreeSet<EnvironmentId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<BTreeSet<ServiceId>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -100,6 +114,8 @@ pub struct Invitation {
     pub role: Role,
     pub switches: BTreeMap<Permission, bool>,
     pub projects: Option<BTreeSet<ProjectId>>,
+    pub environments: Option<BTreeSet<EnvironmentId>>,
+    pub services: Option<BTreeSet<ServiceId>>,
     pub invited_by: UserId,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,

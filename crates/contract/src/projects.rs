@@ -6,6 +6,7 @@ use domain::project::EnvironmentKind;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::page::Sort;
 use crate::tags::Tag;
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -60,6 +61,10 @@ pub struct ProjectsQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub tag: Option<TagId>,
+    /// `created_at`, `-created_at` (newest first; when absent), `name` or `-updated_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub sort: Option<Sort>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,10 +1,12 @@
 //! Services with their domains, volumes, uploads and staged changes.
 
 use chrono::{DateTime, Utc};
-use domain::id::{DomainId, EnvironmentId, OrganizationId, ProjectId, ReleaseId, ServiceId, UploadId, VolumeId};
+use domain::id::{DomainId, EnvironmentId, OrganizationId, ProjectId, ReleaseId, ServiceId, TagId, UploadId, VolumeId};
 use domain::service::{Configuration, ServiceKind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::page::Sort;
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Service {
@@ -100,6 +102,24 @@ pub struct DeployQuery {
     /// `false`: keep the change as a draft. Else a service that runs gets a new release at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deploy: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ServicesQuery {
+    /// Only services of projects with this tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub tag: Option<TagId>,
+    /// `created_at` (oldest first; when absent), `-created_at`, `name` or `-updated_at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub sort: Option<Sort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// What differs from the release that serves.

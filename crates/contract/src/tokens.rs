@@ -26,9 +26,22 @@ pub struct CreateToken {
     /// Addresses or networks (CIDR) it may be used from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<String>>,
+    /// A budget of its own, besides the limits that everybody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<TokenRate>,
     /// 1 to 365, 90 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_days: Option<u32>,
+}
+
+/// At most so many requests within so many seconds; what is used comes back evenly over the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRate {
+    /// 1 to 100,000.
+    pub requests: u32,
+    /// 1 to 86,400.
+    pub window_seconds: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -41,6 +54,7 @@ pub struct Token {
     pub environment: Option<EnvironmentId>,
     pub service: Option<ServiceId>,
     pub addresses: Option<Vec<String>>,
+    pub rate: Option<TokenRate>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub last_used_at: Option<DateTime<Utc>>,

@@ -1,11 +1,22 @@
 //! Lists: a page's cursor is the store's position, signed and bound to the list and its filters.
 
-use contract::page::{LIMIT_DEFAULT, LIMIT_MAX, PageQuery};
+use contract::page::{LIMIT_DEFAULT, LIMIT_MAX, PageQuery, Sort};
 use contract::{Code, Page};
-use store::{Listing, Position};
+use store::{Listing, NamedOrder, Position};
 
 use crate::error::{ControlError, Result};
 use crate::state::Control;
+
+/// The order of a list of named things.
+pub(crate) fn order_of(sort: Option<Sort>, default: NamedOrder) -> NamedOrder {
+    match sort {
+        None => default,
+        Some(Sort::Newest) => NamedOrder::Newest,
+        Some(Sort::Oldest) => NamedOrder::Oldest,
+        Some(Sort::Name) => NamedOrder::Name,
+        Some(Sort::Changed) => NamedOrder::Changed,
+    }
+}
 
 impl Control {
     /// Turns a query into the store's page. `list` names the list with everything that filters it, so that a cursor of

@@ -176,6 +176,7 @@ pub async fn list_of_service(
 pub async fn list_of_organization(
     unit: &mut impl Unit,
     organization: OrganizationId,
+    sight: &Sight,
     open: bool,
     page: &Page,
 ) -> Result<Listing<DeploymentRow>, StoreError> {
@@ -183,6 +184,7 @@ pub async fn list_of_organization(
     if open {
         filter = filter.and_all("finished_at IS NULL", Vec::new());
     }
+    let filter = sight.of_things_of_services(filter);
     fetch_page(unit, "SELECT {columns} FROM deployments", filter, Order::Newest("created_at"), page).await
 }
 

@@ -30,14 +30,19 @@ pub async fn all_of_service(unit: &mut impl Unit, organization: OrganizationId, 
     fetch_all!(unit, DomainRow, text, organization, service).await
 }
 
-pub async fn list(unit: &mut impl Unit, organization: OrganizationId, page: &Page) -> Result<Listing<DomainRow>, StoreError> {
+pub async fn list(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    sight: &Sight,
+    page: &Page,
+) -> Result<Listing<DomainRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization);
-    fetch_page(unit, "SELECT {columns} FROM domains", filter, Order::Newest("created_at"), page).await
+    fetch_page(unit, "SELECT {columns} FROM domains", sight.of_things_of_services(filter), Order::Newest("created_at"), page).await
 }
 
-pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result<i64, StoreError> {
-    let text = "SELECT count(*) AS value FROM domains WHERE organization_id = $1";
-    Ok(fetch_one!(unit, (i64,), text, organization).await?.0)
+pub async fn count(unit: &mut impl Unit, organization: OrganizationId, sight: &Sight) -> Result<i64, StoreError> {
+    let filter = Filter::of("organization_id = ?", organization);
+    count_rows(unit, "domains", sight.of_things_of_services(filter)).await
 }
 
 pub async fn find(

@@ -70,10 +70,12 @@ pub async fn list(
     unit: &mut impl Unit,
     organization: OrganizationId,
     project: ProjectId,
+    sight: &Sight,
+    order: NamedOrder,
     page: &Page,
 ) -> Result<Listing<EnvironmentRow>, StoreError> {
     let filter = Filter::of("organization_id = ?", organization).and("project_id = ?", project);
-    fetch_page(unit, "SELECT {columns} FROM environments", filter, Order::Oldest("created_at"), page).await
+    fetch_page(unit, "SELECT {columns} FROM environments", sight.of_environments(filter), order.column(), page).await
 }
 
 /// All of a project, oldest first.
@@ -86,9 +88,9 @@ pub async fn all_of_project(
     fetch_all!(unit, EnvironmentRow, text, organization, project).await
 }
 
-pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result<i64, StoreError> {
-    let text = "SELECT count(*) AS value FROM environments WHERE organization_id = $1 AND deleting_at IS NULL";
-    Ok(fetch_one!(unit, (i64,), text, organization).await?.0)
+pub async fn count(unit: &mut impl Unit, organization: OrganizationId, sight: &Sight) -> Result<i64, StoreError> {
+    let filter = Filter::of("organization_id = ? AND deleting_at IS NULL", organization);
+    count_rows(unit, "environments", sight.of_environments(filter)).await
 }
 
 /// Stores slug, name and kind, and raises the version.

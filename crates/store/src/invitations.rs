@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::id::{InvitationId, OrganizationId, ProjectId, UserId};
+use domain::id::{EnvironmentId, InvitationId, OrganizationId, ProjectId, ServiceId, UserId};
 use domain::permission::Role;
 
 use crate::memberships::Switches;
@@ -18,6 +18,8 @@ row! {
         pub role: Role,
         pub switches: Json<Switches>,
         pub projects: Option<Json<BTreeSet<ProjectId>>>,
+        pub environments: Option<Json<BTreeSet<EnvironmentId>>>,
+        pub services: Option<Json<BTreeSet<ServiceId>>>,
         pub digest: Vec<u8>,
         pub invited_by: UserId,
         pub created_at: DateTime<Utc>,
@@ -48,8 +50,8 @@ pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result
 /// Stores the invitation; an earlier one of the same address stops working.
 pub async fn replace(write: &mut Write, row: &InvitationRow) -> Result<(), StoreError> {
     execute!(write, "DELETE FROM invitations WHERE organization_id = $1 AND email_key = $2", row.organization_id, &row.email_key).await?;
-    let text = "INSERT INTO invitations (id, organization_id, email, email_key, role, switches, projects, digest, invited_by, created_at, \
-                expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let text = "INSERT INTO invitations (id, organization_id, email, email_key, role, switches, projects, environments, services, digest, \
+                invited_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     execute!(
         write,
         text,
@@ -60,6 +62,8 @@ pub async fn replace(write: &mut Write, row: &InvitationRow) -> Result<(), Store
         row.role,
         &row.switches,
         &row.projects,
+        &row.environments,
+        &row.services,
         &row.digest,
         row.invited_by,
         row.created_at,

@@ -86,6 +86,7 @@ pub mod sealed;
 pub mod search;
 pub mod services;
 pub mod sessions;
+pub mod sight;
 pub mod tags;
 pub mod throttles;
 pub mod tokens;
@@ -106,8 +107,12 @@ mod value;
 pub use backend::Dialect;
 pub use database::{Durability, Store};
 pub use error::StoreError;
-pub use page::{Filter, InvalidPosition, Listing, Order, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page, Position, fetch_page};
+pub use page::{
+    Filter, InvalidPosition, Listing, NamedOrder, Order, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page, Position, count_rows, fetch_filtered,
+    fetch_page,
+};
 pub use row::{AnyRow, ReadError, Row};
+pub use sight::Sight;
 pub use unit::{Read, Unit, Write};
 pub use value::{Bind, Column, Json, Parameter, of_text, text_of};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::id::{OrganizationId, ProjectId, UserId};
+use domain::id::{EnvironmentId, OrganizationId, ProjectId, ServiceId, UserId};
 use domain::permission::{Permission, Role};
 
 use crate::*;
@@ -19,6 +19,8 @@ row! {
         pub switches: Json<Switches>,
         /// The only projects that a member or viewer sees; `None`: all.
         pub projects: Option<Json<BTreeSet<ProjectId>>>,
+        pub environments: Option<Json<BTreeSet<EnvironmentId>>>,
+        pub services: Option<Json<BTreeSet<ServiceId>>>,
         pub version: i64,
         pub created_at: DateTime<Utc>,
         pub updated_at: DateTime<Utc>,
@@ -35,8 +37,21 @@ row! {
         pub role: Role,
         pub switches: Json<Switches>,
         pub projects: Option<Json<BTreeSet<ProjectId>>>,
+        pub environments: Option<Json<BTreeSet<EnvironmentId>>>,
+        pub services: Option<Json<BTreeSet<ServiceId>>>,
         pub version: i64,
         pub created_at: DateTime<Utc>,
+    }
+}
+
+impl MembershipRow {
+    /// What the lists of the row say; the role may give more.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            projects: self.projects.clone().map(|list| list.0),
+            environments: self.environments.clone().map(|list| list.0),
+            services: self.services.clone().map(|list| list.0),
+        }
     }
 }
 
@@ -62,20 +77,20 @@ pub async fn list_of_user(unit: &mut impl Unit, user: UserId) -> Result<Vec<Memb
 
 pub async fn list_members(unit: &mut impl Unit, organization: OrganizationId, page: &Page) -> Result<Listing<MemberRow>, StoreError> {
     let filter = Filter::of("m.organization_id = ?", organization);
-    let select = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.version, m.created_at \
+    let select = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.environments, m.services, m.version, m.created_at \
                   FROM memberships m JOIN users u ON u.id = m.user_id";
     fetch_page(unit, select, filter, Order::Oldest("m.created_at"), page).await
 }
 
 pub async fn find_member(unit: &mut impl Unit, organization: OrganizationId, user: UserId) -> Result<Option<MemberRow>, StoreError> {
-    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.version, m.created_at \
+    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.environments, m.services, m.version, m.created_at \
                 FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1 AND m.user_id = $2";
     fetch_optional!(unit, MemberRow, text, organization, user).await
 }
 
 /// Addresses of the owners, for notices.
 pub async fn owners(unit: &mut impl Unit, organization: OrganizationId) -> Result<Vec<MemberRow>, StoreError> {
-    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.version, m.created_at \
+    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.environments, m.services, m.version, m.created_at \
                 FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1 AND m.role = 'owner' ORDER BY u.id";
     fetch_all!(unit, MemberRow, text, organization).await
 }
@@ -91,22 +106,36 @@ pub async fn admins(unit: &mut impl Unit, organization: OrganizationId) -> Resul
 /// # Errors
 /// `Conflict` of `memberships_pkey` for somebody who is a member already.
 pub async fn insert(write: &mut Write, row: &MembershipRow) -> Result<(), StoreError> {
-    let text = "INSERT INTO memberships (organization_id, user_id, role, switches, projects, version, created_at, updated_at) \
-                VALUES ($1, $2, $3, $4, $5, 1, $6, $6)";
-    execute!(write, text, row.organization_id, row.user_id, row.role, &row.switches, &row.projects, row.created_at).await.map(|_| ())
+    let text = "INSERT INTO memberships (organization_id, user_id, role, switches, projects, environments, services, version, created_at, \
+                updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)";
+    execute!(
+        write,
+        text,
+        row.organization_id,
+        row.user_id,
+        row.role,
+        &row.switches,
+        &row.projects,
+        &row.environments,
+        &row.services,
+        row.created_at
+    )
+    .await
+    .map(|_| ())
 }
 
 pub async fn update(
     write: &mut Write,
     organization: OrganizationId,
     user: UserId,
-    (role, switches, projects): (Role, &Switches, Option<&BTreeSet<ProjectId>>),
+    (role, switches, sight): (Role, &Switches, &Sight),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let text = "UPDATE memberships SET role = $3, switches = $4, projects = $5, updated_at = $6, version = version + 1 \
+    let text = "UPDATE memberships SET role = $3, switches = $4, projects = $5, environments = $6, services = $7, updated_at = $8, version = version + 1 \
                 WHERE organization_id = $1 AND user_id = $2";
-    let projects = projects.map(|projects| Json(projects.clone()));
-    match execute!(write, text, organization, user, role, Json(switches.clone()), projects, now).await? {
+    let Sight { projects, environments, services } = sight.clone();
+    let (projects, environments, services) = (projects.map(Json), environments.map(Json), services.map(Json));
+    match execute!(write, text, organization, user, role, Json(switches.clone()), projects, environments, services, now).await? {
         0 => Err(StoreError::NotFound { row: "memberships" }),
         _ => Ok(()),
     }

@@ -51,6 +51,27 @@ pub enum Order {
     Name(&'static str),
 }
 
+/// The orders that lists of named things offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NamedOrder {
+    #[default]
+    Newest,
+    Oldest,
+    Name,
+    Changed,
+}
+
+impl NamedOrder {
+    pub fn column(self) -> Order {
+        match self {
+            Self::Newest => Order::Newest("created_at"),
+            Self::Oldest => Order::Oldest("created_at"),
+            Self::Name => Order::Name("name"),
+            Self::Changed => Order::Newest("updated_at"),
+        }
+    }
+}
+
 /// Conditions joined with AND. The texts are constants with `?` for each value; values are parameters, never text.
 #[derive(Debug, Default)]
 pub struct Filter {
@@ -76,9 +97,44 @@ impl Filter {
         }
     }
 
+    /// The column is one of the values, when there is a list of them.
+    pub fn and_in(mut self, column: &'static str, values: Option<Vec<Parameter>>) -> Self {
+        let Some(values) = values else { return self };
+        self.begin();
+        if values.is_empty() {
+            self.text.push_str("1 = 0");
+        } else {
+            let _ = write!(self.text, "{column} IN (");
+            for (place, value) in values.into_iter().enumerate() {
+                self.parameters.push(value);
+                let _ = write!(self.text, "{}${}", if place > 0 { ", " } else { "" }, self.parameters.len());
+            }
+            self.text.push(')');
+        }
+        self.text.push(')');
+        self
+    }
+
+    /// A condition around another filter, for subqueries: `before`, the inner conditions, `after`.
+    pub fn and_within(mut self, before: &'static str, inner: impl FnOnce(Filter) -> Filter, after: &'static str) -> Self {
+        self.begin();
+        self.text.push_str(before);
+        // The inner filter counts its values on from ours.
+        let inside = inner(Filter { text: String::new(), parameters: std::mem::take(&mut self.parameters) });
+        self.text.push_str(&inside.text);
+        self.parameters = inside.parameters;
+        self.text.push_str(after);
+        self.text.push(')');
+        self
+    }
+
+    fn begin(&mut self) {
+        self.text.push_str(if self.text.is_empty() { " WHERE (" } else { " AND (" });
+    }
+
     /// A condition without or with several values.
     pub fn and_all(mut self, condition: &'static str, values: Vec<Parameter>) -> Self {
-        self.text.push_str(if self.text.is_empty() { " WHERE (" } else { " AND (" });
+        self.begin();
         let mut values = values.into_iter();
         for (place, piece) in condition.split('?').enumerate() {
             if place > 0 {
@@ -144,6 +200,26 @@ pub async fn fetch_page<R: Row>(
     Ok(Listing { rows: rows.iter().map(R::read).collect::<Result<_, _>>()?, next })
 }
 
+/// How many rows `from` (`"projects"`) has that pass the filter.
+pub async fn count_rows(unit: &mut impl Unit, from: &'static str, filter: Filter) -> Result<i64, StoreError> {
+    let text = format!("SELECT count(*) AS value FROM {from}{}", filter.text);
+    let rows = unit.rows(text, filter.parameters, false).await?;
+    rows.first().map_or(Ok(0), |row| <(i64,)>::read(row).map(|row| row.0))
+}
+
+/// The first `limit` rows of `select` in the given order (a constant text), filtered.
+pub async fn fetch_filtered<R: Row>(
+    unit: &mut impl Unit,
+    select: &'static str,
+    filter: Filter,
+    order: &'static str,
+    limit: i64,
+) -> Result<Vec<R>, StoreError> {
+    let mut text = expand(select, R::COLUMNS, unit.dialect()).into_owned();
+    let _ = write!(text, "{} ORDER BY {order} LIMIT {limit}", filter.text);
+    unit.rows(text, filter.parameters, false).await?.iter().map(R::read).collect()
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -200,5 +276,12 @@ mod tests {
             Filter::of("a = ?", 1i64).and_some("b = ?", None::<i64>).and_all("c = ? OR d = ?", vec![2i64.parameter(), 3i64.parameter()]);
         assert_eq!(filter.text, " WHERE (a = $1) AND (c = $2 OR d = $3)");
         assert_eq!(filter.parameters.len(), 3);
+        let filter = Filter::of("a = ?", 1i64)
+            .and_in("b", None)
+            .and_within("c IN (SELECT d FROM e", |inner| inner.and_in("f", Some(vec![2i64.parameter(), 3i64.parameter()])), ")")
+            .and_in("g", Some(Vec::new()))
+            .and("h = ?", 4i64);
+        assert_eq!(filter.text, " WHERE (a = $1) AND (c IN (SELECT d FROM e WHERE (f IN ($2, $3)))) AND (1 = 0) AND (h = $4)");
+        assert_eq!(filter.parameters.len(), 4);
     }
 }

@@ -24,6 +24,8 @@ row! {
 #[derive(Debug, Clone, Default)]
 pub struct ProjectFilter {
     pub tag: Option<TagId>,
+    pub sight: Sight,
+    pub order: NamedOrder,
 }
 
 /// # Errors
@@ -69,14 +71,15 @@ pub async fn list(
     filter: &ProjectFilter,
     page: &Page,
 ) -> Result<Listing<ProjectRow>, StoreError> {
+    let (order, sight) = (filter.order, &filter.sight);
     let filter = Filter::of("organization_id = ?", organization)
         .and_some("id IN (SELECT project_id FROM project_tags WHERE tag_id = ?)", filter.tag);
-    fetch_page(unit, "SELECT {columns} FROM projects", filter, Order::Newest("created_at"), page).await
+    fetch_page(unit, "SELECT {columns} FROM projects", sight.of_projects(filter), order.column(), page).await
 }
 
-pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result<i64, StoreError> {
-    let text = "SELECT count(*) AS value FROM projects WHERE organization_id = $1 AND deleting_at IS NULL";
-    Ok(fetch_one!(unit, (i64,), text, organization).await?.0)
+pub async fn count(unit: &mut impl Unit, organization: OrganizationId, sight: &Sight) -> Result<i64, StoreError> {
+    let filter = Filter::of("organization_id = ? AND deleting_at IS NULL", organization);
+    count_rows(unit, "projects", sight.of_projects(filter)).await
 }
 
 /// Stores slug, name, description and icon, and raises the version.

@@ -18,8 +18,15 @@ row! {
     }
 }
 
-/// What has `text` in its name or slug, whatever the case, at most `limit`, those whose name begins with it first.
-pub async fn by_name(unit: &mut impl Unit, organizations: &[OrganizationId], text: &str, limit: i64) -> Result<Vec<FoundRow>, StoreError> {
+/// What of the organization is seen and has `text` in its name or slug, whatever the case, at most `limit`; those whose name
+/// begins with it first.
+pub async fn by_name(
+    unit: &mut impl Unit,
+    organization: OrganizationId,
+    sight: &Sight,
+    text: &str,
+    limit: i64,
+) -> Result<Vec<FoundRow>, StoreError> {
     let escaped: String = text
         .to_lowercase()
         .chars()
@@ -28,21 +35,21 @@ pub async fn by_name(unit: &mut impl Unit, organizations: &[OrganizationId], tex
             escape.into_iter().chain([letter])
         })
         .collect();
-    let anywhere = format!("%{escaped}%");
-    let start = format!("{escaped}%");
-    let mut found = Vec::new();
-    for organization in organizations {
-        let statement = "SELECT id, kind, slug, name, organization_id, project_id, environment_id FROM ( \
-            SELECT id, 'project' AS kind, slug, name, organization_id, id AS project_id, CAST(NULL AS uuid) AS environment_id FROM projects \
-              WHERE organization_id = $1 AND deleting_at IS NULL \
-            UNION ALL SELECT id, 'environment', slug, name, organization_id, project_id, id FROM environments \
-              WHERE organization_id = $1 AND deleting_at IS NULL \
-            UNION ALL SELECT id, 'service', slug, name, organization_id, project_id, environment_id FROM services \
-              WHERE organization_id = $1 AND deleting_at IS NULL \
-            ) AS things WHERE lower(name) LIKE $2 ESCAPE '\\' OR slug LIKE $2 ESCAPE '\\' \
-            ORDER BY CASE WHEN lower(name) LIKE $3 ESCAPE '\\' OR slug LIKE $3 ESCAPE '\\' THEN 0 ELSE 1 END, name, id LIMIT $4";
-        found.extend(fetch_all!(unit, FoundRow, statement, *organization, anywhere.as_str(), start.as_str(), limit).await?);
-    }
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(found)
+    let (anywhere, start) = (format!("%{escaped}%"), format!("{escaped}%"));
+    let select = "SELECT id, kind, slug, name, organization_id, project_id, environment_id FROM ( \
+        SELECT id, 'project' AS kind, slug, name, organization_id, id AS project_id, CAST(NULL AS uuid) AS environment_id FROM projects \
+          WHERE deleting_at IS NULL \
+        UNION ALL SELECT id, 'environment', slug, name, organization_id, project_id, id FROM environments WHERE deleting_at IS NULL \
+        UNION ALL SELECT id, 'service', slug, name, organization_id, project_id, environment_id FROM services WHERE deleting_at IS NULL \
+        ) AS things";
+    let found = |like: String| {
+        let likes = vec![like.as_str().parameter(), like.as_str().parameter()];
+        Filter::of("organization_id = ?", organization).and_all("lower(name) LIKE ? ESCAPE '\\' OR slug LIKE ? ESCAPE '\\'", likes)
+    };
+    let mut rows: Vec<FoundRow> = fetch_filtered(unit, select, sight.of_found(found(start)), "name, id", limit).await?;
+    let others: Vec<FoundRow> = fetch_filtered(unit, select, sight.of_found(found(anywhere)), "name, id", limit).await?;
+    let seen: std::collections::BTreeSet<Uuid> = rows.iter().map(|row| row.id).collect();
+    rows.extend(others.into_iter().filter(|row| !seen.contains(&row.id)));
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(rows)
 }

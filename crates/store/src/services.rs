@@ -56,6 +56,10 @@ pub enum Reach {
 pub struct ServiceFilter {
     pub project: Option<ProjectId>,
     pub environment: Option<EnvironmentId>,
+    /// In a project with this tag.
+    pub tag: Option<domain::id::TagId>,
+    pub sight: Sight,
+    pub order: NamedOrder,
 }
 
 /// # Errors
@@ -128,10 +132,12 @@ pub async fn list(
     filter: &ServiceFilter,
     page: &Page,
 ) -> Result<Listing<ServiceRow>, StoreError> {
+    let (order, sight) = (filter.order, &filter.sight);
     let filter = Filter::of("organization_id = ?", organization)
         .and_some("project_id = ?", filter.project)
-        .and_some("environment_id = ?", filter.environment);
-    fetch_page(unit, "SELECT {columns} FROM services", filter, Order::Oldest("created_at"), page).await
+        .and_some("environment_id = ?", filter.environment)
+        .and_some("project_id IN (SELECT project_id FROM project_tags WHERE tag_id = ?)", filter.tag);
+    fetch_page(unit, "SELECT {columns} FROM services", sight.of_services(filter), order.column(), page).await
 }
 
 /// All of an environment, oldest first.
@@ -170,9 +176,9 @@ pub async fn count_in_environment(
     Ok(fetch_one!(unit, (i64,), text, organization, environment).await?.0)
 }
 
-pub async fn count(unit: &mut impl Unit, organization: OrganizationId) -> Result<i64, StoreError> {
-    let text = "SELECT count(*) AS value FROM services WHERE organization_id = $1 AND deleting_at IS NULL";
-    Ok(fetch_one!(unit, (i64,), text, organization).await?.0)
+pub async fn count(unit: &mut impl Unit, organization: OrganizationId, sight: &Sight) -> Result<i64, StoreError> {
+    let filter = Filter::of("organization_id = ? AND deleting_at IS NULL", organization);
+    count_rows(unit, "services", sight.of_services(filter)).await
 }
 
 /// Stores slug, name, description, icon and configuration; raises the version, and the revision when `released` parts changed.

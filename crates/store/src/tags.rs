@@ -73,6 +73,13 @@ pub async fn unassign(write: &mut Write, organization: OrganizationId, project: 
     execute!(write, text, organization, project, tag).await.map(|_| ())
 }
 
+/// The tags of one project, by name.
+pub async fn of_project(unit: &mut impl Unit, organization: OrganizationId, project: ProjectId) -> Result<Vec<ProjectTagRow>, StoreError> {
+    let text = "SELECT p.project_id, t.id, t.name, t.color FROM project_tags p JOIN tags t ON t.id = p.tag_id \
+                WHERE p.organization_id = $1 AND p.project_id = $2 ORDER BY t.name";
+    fetch_all!(unit, ProjectTagRow, text, organization, project).await
+}
+
 /// The tags of every project of an organization, by project and name.
 pub async fn of_projects(unit: &mut impl Unit, organization: OrganizationId) -> Result<Vec<ProjectTagRow>, StoreError> {
     let text = "SELECT p.project_id, t.id, t.name, t.color FROM project_tags p JOIN tags t ON t.id = p.tag_id \

@@ -21,6 +21,9 @@ row! {
         pub service_id: Option<ServiceId>,
         /// Networks (CIDR) it may be used from; `None`: any.
         pub addresses: Option<Json<Vec<String>>>,
+        /// A budget of its own: so many requests within so many seconds.
+        pub rate_requests: Option<i64>,
+        pub rate_window_seconds: Option<i64>,
         pub created_at: DateTime<Utc>,
         pub expires_at: DateTime<Utc>,
         pub last_used_at: Option<DateTime<Utc>>,
@@ -44,7 +47,8 @@ pub async fn count(unit: &mut impl Unit, user: UserId) -> Result<i64, StoreError
 
 pub async fn insert(write: &mut Write, row: &TokenRow) -> Result<(), StoreError> {
     let text = "INSERT INTO tokens (id, user_id, name, digest, scopes, organization_id, project_id, environment_id, service_id, \
-                addresses, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                addresses, rate_requests, rate_window_seconds, created_at, expires_at) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     execute!(
         write,
         text,
@@ -58,6 +62,8 @@ pub async fn insert(write: &mut Write, row: &TokenRow) -> Result<(), StoreError>
         row.environment_id,
         row.service_id,
         &row.addresses,
+        row.rate_requests,
+        row.rate_window_seconds,
         row.created_at,
         row.expires_at
     )

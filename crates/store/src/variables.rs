@@ -132,6 +132,13 @@ pub async fn set_version(unit: &mut impl Unit, organization: OrganizationId, kin
     Ok(hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// How many variables the service of the environment has that has most.
+pub async fn count_fullest_service(unit: &mut impl Unit, organization: OrganizationId, environment: Uuid) -> Result<i64, StoreError> {
+    let text = "SELECT count(*) AS value FROM variables WHERE organization_id = $1 AND scope_kind = 'service' AND scope_id IN \
+                (SELECT id FROM services WHERE environment_id = $2) GROUP BY scope_id ORDER BY value DESC LIMIT 1";
+    Ok(fetch_optional!(unit, (i64,), text, organization, environment).await?.map_or(0, |row| row.0))
+}
+
 /// # Errors
 /// `Conflict` of `variables_name` when the scope has a variable of this name.
 pub async fn insert(write: &mut Write, row: &VariableRow) -> Result<(), StoreError> {

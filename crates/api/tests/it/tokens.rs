@@ -116,3 +116,33 @@ async fn addresses_scopes_and_days_are_checked() {
         server.get("/me", As::Token(junk)).await.unwrap().expect_problem(401, "unauthenticated").unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_token_has_a_budget_of_its_own_and_may_come_in_another_header() {
+    let server = TestServer::new().await.unwrap();
+    let owner = server.owner().await.unwrap();
+    let body = json!({ "name": "slow", "scopes": ["organization:read"], "rate": { "requests": 2, "window_seconds": 3600 } });
+    let slow = server.token_with(&owner, body).await.unwrap();
+    let other = server.token(&owner, &["organization:read"]).await.unwrap();
+    let by_key = async |token: &str| {
+        let request = server.request(reqwest::Method::GET, "/me", As::Nobody).header("x-api-key", token);
+        server.send(request).await.unwrap()
+    };
+    let first = by_key(&slow).await.expect(200).unwrap();
+    assert_eq!(first.header("ratelimit-policy"), Some("\"token\";q=2;w=3600"));
+    server.get("/me", As::Token(&slow)).await.unwrap().expect(200).unwrap();
+    let refused = by_key(&slow).await.expect_problem(429, "rate-limited").unwrap();
+    assert_eq!(refused.json["violated-policies"], json!(["token"]));
+    by_key(&other).await.expect(200).unwrap();
+    by_key("sea_pat_wrong").await.expect_problem(401, "unauthenticated").unwrap();
+    let list = server.get("/me/tokens", As::Session(&owner)).await.unwrap().expect(200).unwrap();
+    assert!(list.json["data"].as_array().unwrap().iter().any(|token| token["rate"] == json!({ "requests": 2, "window_seconds": 3600 })));
+    for (rate, pointer) in [
+        (json!({ "requests": 0, "window_seconds": 60 }), "/rate/requests"),
+        (json!({ "requests": 1, "window_seconds": 86_401 }), "/rate/window_seconds"),
+    ] {
+        let body = json!({ "name": "x", "scopes": ["organization:read"], "rate": rate });
+        let refused = server.post("/me/tokens", As::Session(&owner), body).await.unwrap().expect_problem(422, "invalid").unwrap();
+        assert_eq!(refused.json["errors"][0]["pointer"], pointer);
+    }
+}

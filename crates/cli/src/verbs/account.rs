@@ -57,6 +57,7 @@ async fn make_token(context: &Context, url: &str, email: Option<String>, expires
     let api = api.with_right(Right::Session { cookie, csrf: text(&answer, "csrf_token").to_owned() });
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let request = CreateToken {
+        rate: None,
         name: format!("seaway on {host}"),
         scopes: Permission::ALL.into_iter().collect(),
         organization: None,

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use contract::Code;
-use domain::id::{OrganizationId, ProjectId};
+use domain::id::OrganizationId;
 use domain::permission::{Permission, Role};
+use store::Sight;
 use store::memberships::{self, MembershipRow, Switches};
 
 use super::{Actor, Kind, Located, Origin, Principal, Restriction, Via, locate};
@@ -26,13 +27,16 @@ pub const SWITCHABLE: [Permission; 11] = [
     Permission::CredentialsWrite,
 ];
 
+/// What may be done in a project or environment of which a part is seen: read on, to that part.
+const IN_PART: [Permission; 2] = [Permission::ProjectsRead, Permission::ServicesRead];
+
 impl Actor {
     /// Effective right = min(token, current role of its owner).
     ///
     /// # Errors
     /// `Forbidden` when the role lacks the right, `ScopeMissing` when the token does.
     pub fn require(&self, permission: Permission) -> Result<()> {
-        if !self.role_allows(permission) {
+        if !self.role_allows(permission) || (self.sees_a_part() && !IN_PART.contains(&permission)) {
             return Err(ControlError::Forbidden(permission));
         }
         match &self.principal.via {
@@ -46,18 +50,26 @@ impl Actor {
         allows(self.role, &self.switches, permission)
     }
 
-    /// Whether a project of the actor's organization may be seen.
-    pub fn sees_project(&self, project: ProjectId) -> bool {
-        self.projects.as_ref().is_none_or(|allowed| allowed.contains(&project))
+    /// Whether the located project or environment holds something that the actor does not see. The way through it is open,
+    /// its variables and its deletion concern the others too.
+    fn sees_a_part(&self) -> bool {
+        match (self.located.project, self.located.environment, self.located.service) {
+            (Some(_), None, None) => self.sight.environments.is_some(),
+            (Some(_), Some(_), None) => self.sight.services.is_some(),
+            _ => false,
+        }
     }
 
     /// # Errors
-    /// `Forbidden` for those who see some projects only: what concerns the whole organization is not theirs.
+    /// `Forbidden` when the located project or environment holds something that the actor does not see.
+    pub fn require_whole(&self, permission: Permission) -> Result<()> {
+        if self.sees_a_part() { Err(ControlError::Forbidden(permission)) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// `Forbidden` for those who see a part only: what concerns the whole organization is not theirs.
     pub fn require_all_projects(&self, permission: Permission) -> Result<()> {
-        match self.projects {
-            None => Ok(()),
-            Some(_) => Err(ControlError::Forbidden(permission)),
-        }
+        if self.sight.is_all() { Ok(()) } else { Err(ControlError::Forbidden(permission)) }
     }
 }
 
@@ -135,17 +147,13 @@ impl Control {
             origin: origin.clone(),
             organization: located.organization,
             role: membership.role,
-            switches: membership.switches.0,
-            projects: visible(membership.role, membership.projects.map(|projects| projects.0), principal.restriction()),
+            switches: membership.switches.0.clone(),
+            sight: visible(membership.role, membership.sight(), principal.restriction()),
             located,
         };
-        let visible = match (&actor.projects, actor.located.project) {
-            (None, _) => true,
-            (Some(allowed), Some(project)) => allowed.contains(&project),
-            // The organization itself and what belongs to all of it.
-            (Some(_), None) => matches!(kind, Kind::Organization | Kind::Credential),
-        };
-        if visible { Ok(actor) } else { Err(absent()) }
+        // The organization itself and what belongs to all of it is seen by every member.
+        let whole = matches!(kind, Kind::Organization | Kind::Credential);
+        if sees(&actor.sight, &actor.located, whole) { Ok(actor) } else { Err(absent()) }
     }
 
     /// The principal's membership in a living organization, remembered for a moment.
@@ -177,11 +185,23 @@ impl Restriction {
     }
 }
 
-/// Admins and owners see every project of their organization.
-pub(super) fn visible(role: Role, projects: Option<BTreeSet<ProjectId>>, restriction: Option<&Restriction>) -> Option<BTreeSet<ProjectId>> {
-    let projects = if role >= Role::Admin { None } else { projects };
-    match restriction.and_then(|restriction| restriction.project) {
-        None => projects,
-        Some(only) => Some(projects.map_or_else(|| BTreeSet::from([only]), |set| set.into_iter().filter(|one| *one == only).collect())),
+/// Admins and owners see all of their organization. A token may narrow it.
+pub(super) fn visible(role: Role, sight: Sight, restriction: Option<&Restriction>) -> Sight {
+    fn narrowed<T: Ord + Copy>(list: Option<BTreeSet<T>>, only: Option<T>) -> Option<BTreeSet<T>> {
+        let Some(only) = only else { return list };
+        Some(if list.is_none_or(|list| list.contains(&only)) { BTreeSet::from([only]) } else { BTreeSet::new() })
+    }
+    let sight = if role >= Role::Admin { Sight::default() } else { sight };
+    let Some(restriction) = restriction else { return sight };
+    Sight { projects: narrowed(sight.projects, restriction.project), ..sight }
+}
+
+/// `whole`: whether what belongs to no project is seen.
+pub(super) fn sees(sight: &Sight, located: &Located, whole: bool) -> bool {
+    match (located.project, located.environment, located.service) {
+        (Some(project), Some(environment), Some(service)) => sight.service(project, environment, service),
+        (Some(project), Some(environment), None) => sight.environment(project, environment),
+        (Some(project), None, _) => sight.project(project),
+        (None, ..) => whole || sight.is_all(),
     }
 }

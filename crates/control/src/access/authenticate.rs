@@ -112,7 +112,8 @@ impl Control {
             write.commit_without_audit("last use of a token").await?;
         }
         let restriction = restriction_of(&token);
-        Ok(principal_of(&user, Via::Token { id: token.id, scopes: token.scopes.0, restriction }))
+        let rate = crate::tokens::rate_of(&token);
+        Ok(principal_of(&user, Via::Token { id: token.id, scopes: token.scopes.0, restriction, rate }))
     }
 }
 

@@ -11,9 +11,11 @@ mod still;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use contract::tokens::TokenRate;
 use domain::id::{EnvironmentId, OrganizationId, ProjectId, RequestId, ServiceId, SessionId, TokenId, UserId};
 use domain::permission::{Permission, Role};
 use ipnet::IpNet;
+use store::Sight;
 use store::memberships::Switches;
 
 pub use actor::SWITCHABLE;
@@ -34,7 +36,7 @@ pub struct Principal {
 #[derive(Debug, Clone)]
 pub enum Via {
     Session { id: SessionId, /* seconds since the password was last given */ fresh_for_step_up: bool, csrf: String },
-    Token { id: TokenId, scopes: BTreeSet<Permission>, restriction: Restriction },
+    Token { id: TokenId, scopes: BTreeSet<Permission>, restriction: Restriction, rate: Option<TokenRate> },
 }
 
 /// What a token is confined to.
@@ -91,8 +93,8 @@ pub struct Actor {
     pub role: Role,
     /// Rights of a member that differ from the role's; see [`SWITCHABLE`].
     pub switches: Switches,
-    /// The only projects that this member (or token) sees; `None`: all. Lists filter by it.
-    pub projects: Option<BTreeSet<ProjectId>>,
+    /// What this member (or token) sees of the organization. Lists filter by it.
+    pub sight: Sight,
     pub located: Located,
 }
 

@@ -4,7 +4,7 @@ use domain::id::{ServiceId, TokenId, UserId};
 use domain::permission::Permission;
 use store::{memberships, sessions, tokens};
 
-use super::actor::{allows, visible};
+use super::actor::{allows, sees, visible};
 use super::authenticate::{SESSION_IDLE, restriction_of};
 use super::{Actor, Kind, Located, Via};
 use crate::Control;
@@ -55,12 +55,7 @@ impl Control {
             return Ok(false);
         }
         let Some(membership) = memberships::find(&mut read, located.organization, user).await? else { return Ok(false) };
-        let projects = visible(membership.role, membership.projects.map(|projects| projects.0), restriction.as_ref());
-        let seen = match (projects, located.project) {
-            (None, _) => true,
-            (Some(allowed), Some(project)) => allowed.contains(&project),
-            (Some(_), None) => false,
-        };
+        let seen = sees(&visible(membership.role, membership.sight(), restriction.as_ref()), located, false);
         Ok(seen && allows(membership.role, &membership.switches.0, permission))
     }
 

@@ -16,7 +16,7 @@ impl Control {
             Via::Session { id, fresh_for_step_up, csrf } => {
                 (Some(MySession { id: *id, csrf_token: csrf.clone(), password_is_fresh: *fresh_for_step_up }), None)
             }
-            Via::Token { id, scopes, restriction } => {
+            Via::Token { id, scopes, restriction, .. } => {
                 let token = MyToken {
                     id: *id,
                     scopes: scopes.clone(),

@@ -11,7 +11,7 @@ use vault::password::Context;
 use super::{NewSession, gone, valid_email};
 use crate::Control;
 use crate::access::{Origin, Principal};
-use crate::error::{ControlError, Result};
+use crate::error::Result;
 use crate::mail::Addressee;
 
 const LINK_MINUTES: u32 = 60;
@@ -127,21 +127,5 @@ impl Control {
         self.record_visitor(Some(user.id), origin, "account.password_reset").resource("account", user.id, None).append(&mut write).await?;
         write.commit().await?;
         Ok(Notice { detail: "The password is changed and every session has ended. Sign in with the new password.".to_owned() })
-    }
-
-    /// For the operator at the machine, when no mail can be sent: a reset link that is handed over by hand.
-    ///
-    /// # Errors
-    /// `NotFound` for an address without account.
-    pub async fn reset_link_for(&self, email: &str) -> Result<domain::Secret<String>> {
-        let found = users::find_by_email(&mut self.store().read().await?, &email_key(email)).await?;
-        let user = found.ok_or(ControlError::NotFound("account"))?;
-        let (link, token) = self.new_link(user.id, LinkKind::ResetPassword, TimeDelta::minutes(i64::from(LINK_MINUTES)));
-        let mut write = self.store().write().await?;
-        links::delete_of_user(&mut write, user.id, LinkKind::ResetPassword).await?;
-        links::insert(&mut write, &link).await?;
-        self.record_system(None, "console", "account.reset_link_made").resource("account", user.id, None).append(&mut write).await?;
-        write.commit().await?;
-        Ok(domain::Secret::new(self.link(&format!("reset-password#token={}", token.reveal()))))
     }
 }

@@ -28,7 +28,7 @@ impl Control {
         let services = store::services::all_of_organization(&mut read, actor.organization).await?;
         let used_by = services
             .iter()
-            .filter(|service| uses(service, id) && actor.sees_project(service.project_id))
+            .filter(|service| uses(service, id) && actor.sight.service(service.project_id, service.environment_id, service.id))
             .map(|service| service.id)
             .collect();
         Ok(shown(row, used_by))

@@ -6,7 +6,7 @@ use contract::Page;
 use contract::page::PageQuery;
 use contract::services::{AddDomain, Domain, Domains};
 use domain::host::{canonical, is_within};
-use domain::id::{DomainId, Id};
+use domain::id::DomainId;
 use domain::permission::Permission;
 use store::domains::{self, DomainRow};
 use store::services::{self, Reach, ServiceRow};
@@ -67,10 +67,9 @@ impl Control {
     /// Custom domains of the whole organization.
     pub async fn list_organization_domains(&self, actor: &Actor, query: &PageQuery) -> Result<Page<Domain>> {
         actor.require(Permission::ServicesRead)?;
-        actor.require_all_projects(Permission::ServicesRead)?;
         let list = format!("domains/{}", actor.organization);
         let page = self.page_of(&list, query)?;
-        let listing = domains::list(&mut self.store().read().await?, actor.organization, &page).await?;
+        let listing = domains::list(&mut self.store().read().await?, actor.organization, &actor.sight, &page).await?;
         Ok(self.listed(&list, listing, |row| self.shown_domain(row)))
     }
 
@@ -156,7 +155,7 @@ impl Control {
         let row = self.domain_of(actor, domain).await?;
         let mut write = self.store().write().await?;
         domains::set_primary(&mut write, actor.organization, row.service_id, Some(row.id)).await?;
-        self.record(actor, "domain.made_primary").resource("domain", row.id.uuid(), Some(&row.host)).append(&mut write).await?;
+        self.record(actor, "domain.made_primary").resource("domain", row.id, Some(&row.host)).append(&mut write).await?;
         write.commit().await?;
         Ok(self.shown_domain(DomainRow { is_primary: true, ..row }))
     }

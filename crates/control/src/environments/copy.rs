@@ -1,6 +1,8 @@
 //! Copies of environments and services under new ids: settings and variables, sealed anew for their new place.
 
-use domain::id::{Id, ServiceId, VariableId};
+use std::collections::BTreeMap;
+
+use domain::id::{EnvironmentId, Id, OrganizationId, ServiceId, VariableId};
 use domain::service::{Mount, Source};
 use store::environments::EnvironmentRow;
 use store::services::ServiceRow;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 
 use crate::access::Actor;
 use crate::error::{ControlError, Result};
+use crate::services::SERVICES_MAX;
 use crate::state::Control;
 
 /// Rows that are ready to be written.
@@ -135,6 +138,16 @@ impl Control {
     }
 
     pub(crate) async fn write_copies(&self, write: &mut Write, copies: Copies) -> Result<()> {
+        let mut wanted: BTreeMap<EnvironmentId, (OrganizationId, u64)> = BTreeMap::new();
+        for row in &copies.services {
+            wanted.entry(row.environment_id).or_insert((row.organization_id, 0)).1 += 1;
+        }
+        for (environment, (organization, more)) in wanted {
+            let current = crate::named::unsigned(services::count_in_environment(write, organization, environment).await?);
+            if current + more > SERVICES_MAX {
+                return Err(ControlError::Limit { name: "services of the environment", current, max: SERVICES_MAX });
+            }
+        }
         for mut row in copies.services {
             row.app_name = self.free_app_name(write, row.app_name).await?;
             services::insert(write, &row).await.map_err(crate::named::taken("services_slug", "a service", &row.slug))?;

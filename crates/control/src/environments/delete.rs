@@ -15,6 +15,7 @@ impl Control {
     /// What the deletion of the environment would take away.
     pub async fn plan_environment_deletion(&self, actor: &Actor) -> Result<DeletionPlan> {
         actor.require(Permission::ProjectsRead)?;
+        actor.require_whole(Permission::ProjectsRead)?;
         let mut read = self.store().read().await?;
         let row =
             environments::find(&mut read, actor.organization, actor.environment()?).await?.ok_or(ControlError::NotFound("environment"))?;

@@ -1,8 +1,8 @@
 use contract::Page;
-use contract::page::PageQuery;
+use contract::page::{NamedQuery, PageQuery};
 use contract::projects::Environment;
 use domain::permission::Permission;
-use store::environments;
+use store::{NamedOrder, environments};
 
 use crate::access::Actor;
 use crate::error::{ControlError, Result};
@@ -10,12 +10,14 @@ use crate::state::Control;
 
 impl Control {
     /// Environments of the project, oldest first: `production` is the first.
-    pub async fn list_environments(&self, actor: &Actor, query: &PageQuery) -> Result<Page<Environment>> {
+    pub async fn list_environments(&self, actor: &Actor, query: &NamedQuery) -> Result<Page<Environment>> {
         actor.require(Permission::ProjectsRead)?;
         let project = actor.project()?;
-        let list = format!("environments/{project}");
-        let page = self.page_of(&list, query)?;
-        let listing = environments::list(&mut self.store().read().await?, actor.organization, project, &page).await?;
+        let order = crate::page::order_of(query.sort, NamedOrder::Oldest);
+        let list = format!("environments/{project}/{order:?}/{:?}", actor.sight);
+        let page = self.page_of(&list, &PageQuery { limit: query.limit, cursor: query.cursor.clone() })?;
+        let mut read = self.store().read().await?;
+        let listing = environments::list(&mut read, actor.organization, project, &actor.sight, order, &page).await?;
         Ok(self.listed(&list, listing, super::shown))
     }
 

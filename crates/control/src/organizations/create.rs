@@ -85,6 +85,8 @@ impl Control {
             role: Role::Owner,
             switches: Json::default(),
             projects: None,
+            environments: None,
+            services: None,
             version: 1,
             created_at: now,
             updated_at: now,

@@ -12,7 +12,7 @@ impl Control {
         actor.require(Permission::OrganizationDelete)?;
         let mut write = self.store().write().await?;
         let row = organizations::get_for_update(&mut write, actor.organization).await?;
-        let left = store::projects::count(&mut write, row.id).await?;
+        let left = store::projects::count(&mut write, row.id, &store::Sight::default()).await?;
         if left > 0 {
             return Err(ControlError::refused(
                 Code::Conflict,

@@ -9,7 +9,7 @@ use store::audit::Chain;
 use store::invitations::{self, InvitationRow};
 use store::memberships::{self, MembershipRow};
 use store::users::email_key;
-use store::{Json, organizations};
+use store::{Json, Sight, organizations};
 use vault::token::OpaqueToken;
 
 use super::members::valid_switches;
@@ -30,7 +30,9 @@ fn shown(row: InvitationRow) -> Invitation {
         email: row.email,
         role: row.role,
         switches: row.switches.0,
-        projects: row.projects.map(|projects| projects.0),
+        projects: row.projects.map(|list| list.0),
+        environments: row.environments.map(|list| list.0),
+        services: row.services.map(|list| list.0),
         invited_by: row.invited_by,
         created_at: row.created_at,
         expires_at: row.expires_at,
@@ -57,6 +59,10 @@ impl Control {
         if memberships::is_member(&mut read, actor.organization, &key).await? {
             return Err(ControlError::refused(Code::Conflict, "This person is a member already. Change the role instead."));
         }
+        let wanted =
+            Sight { projects: request.projects.clone(), environments: request.environments.clone(), services: request.services.clone() };
+        let sight = super::sight::valid(&mut read, actor.organization, wanted).await?;
+        drop(read);
         let now = self.clock().now();
         let token = OpaqueToken::generate(self.entropy());
         let row = InvitationRow {
@@ -66,7 +72,9 @@ impl Control {
             email_key: key,
             role,
             switches: Json(request.switches.clone()),
-            projects: request.projects.clone().map(Json),
+            projects: sight.projects.map(Json),
+            environments: sight.environments.map(Json),
+            services: sight.services.map(Json),
             digest: token.digest.as_bytes().to_vec(),
             invited_by: actor.principal.user,
             created_at: now,
@@ -147,6 +155,8 @@ impl Control {
             role: row.role,
             switches: row.switches.clone(),
             projects: row.projects.clone(),
+            environments: row.environments.clone(),
+            services: row.services.clone(),
             version: 1,
             created_at: now,
             updated_at: now,

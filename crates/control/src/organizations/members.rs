@@ -6,7 +6,7 @@ use contract::{Code, Page};
 use domain::id::UserId;
 use domain::permission::{Permission, Role};
 use store::memberships::{self, MemberRow};
-use store::{Write, invitations, links, tokens};
+use store::{Sight, Write, invitations, links, tokens};
 
 use crate::Control;
 use crate::access::{Actor, SWITCHABLE};
@@ -19,7 +19,9 @@ fn shown(row: MemberRow) -> Member {
         name: row.name,
         role: row.role,
         switches: row.switches.0,
-        projects: row.projects.map(|projects| projects.0),
+        projects: row.projects.map(|list| list.0),
+        environments: row.environments.map(|list| list.0),
+        services: row.services.map(|list| list.0),
         joined_at: row.created_at,
     }
 }
@@ -81,13 +83,21 @@ impl Control {
         if target.role > actor.role {
             return Err(ControlError::Forbidden(Permission::MembersWrite));
         }
+        let sight_before = target.sight();
         if target.role == Role::Owner && change.role.is_some() {
             return Err(ControlError::invalid("/role", "owner", "The owner's role changes by transfer only."));
         }
         let role = change.role.unwrap_or(target.role);
         let switches = change.switches.clone().unwrap_or(target.switches.0);
-        let projects = change.projects.clone().unwrap_or(target.projects.map(|projects| projects.0));
-        memberships::update(&mut write, actor.organization, user, (role, &switches, projects.as_ref()), self.clock().now()).await?;
+        let before = sight_before;
+        let wanted = Sight {
+            projects: change.projects.clone().unwrap_or(before.projects),
+            environments: change.environments.clone().unwrap_or(before.environments),
+            services: change.services.clone().unwrap_or(before.services),
+        };
+        let changed = change.projects.is_some() || change.environments.is_some() || change.services.is_some();
+        let sight = if changed { super::sight::valid(&mut write, actor.organization, wanted).await? } else { wanted };
+        memberships::update(&mut write, actor.organization, user, (role, &switches, &sight), self.clock().now()).await?;
         if role < target.role {
             invitations::delete_of_inviter(&mut write, actor.organization, user).await?;
         }

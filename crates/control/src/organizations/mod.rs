@@ -9,6 +9,7 @@ mod invitations;
 mod list;
 mod members;
 mod read;
+mod sight;
 mod transfer;
 mod update;
 

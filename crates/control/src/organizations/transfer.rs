@@ -6,7 +6,7 @@ use contract::accounts::Notice;
 use contract::organizations::TransferOwnership;
 use domain::permission::{Permission, Role};
 use store::links::{self, LinkKind};
-use store::{memberships, organizations, users};
+use store::{Sight, memberships, organizations, users};
 
 use crate::Control;
 use crate::access::Actor;
@@ -67,8 +67,8 @@ impl Control {
                 (false, Role::Owner) => Role::Admin,
                 (false, _) => continue,
             };
-            let projects = if role >= Role::Admin { None } else { member.projects.map(|projects| projects.0) };
-            memberships::update(&mut write, actor.organization, member.user_id, (role, &member.switches.0, projects.as_ref()), now).await?;
+            let sight = if role >= Role::Admin { Sight::default() } else { member.sight() };
+            memberships::update(&mut write, actor.organization, member.user_id, (role, &member.switches.0, &sight), now).await?;
         }
         self.forget_access_after(&mut write);
         self.record(actor, "organization.ownership_accepted").resource("member", actor.principal.user, None).append(&mut write).await?;

@@ -50,13 +50,18 @@ impl Control {
         })
     }
 
-    /// Writes the project with its default environment, whose row is answered.
-    pub(super) async fn insert_project(&self, write: &mut store::Write, row: &ProjectRow) -> Result<EnvironmentRow> {
-        let count = crate::named::unsigned(projects::count(write, row.organization_id).await?);
+    /// Writes the project, if the organization may have one more.
+    pub(super) async fn insert_project_alone(&self, write: &mut store::Write, row: &ProjectRow) -> Result<()> {
+        let count = crate::named::unsigned(projects::count(write, row.organization_id, &store::Sight::default()).await?);
         if count >= PROJECTS_MAX {
             return Err(ControlError::Limit { name: "projects of the organization", current: count, max: PROJECTS_MAX });
         }
-        projects::insert(write, row).await.map_err(taken("projects_slug", "a project", &row.slug))?;
+        projects::insert(write, row).await.map_err(taken("projects_slug", "a project", &row.slug))
+    }
+
+    /// Writes the project with its default environment.
+    async fn insert_project(&self, write: &mut store::Write, row: &ProjectRow) -> Result<()> {
+        self.insert_project_alone(write, row).await?;
         let environment = EnvironmentRow {
             id: EnvironmentId::new(self.clock(), self.entropy()),
             organization_id: row.organization_id,
@@ -70,7 +75,6 @@ impl Control {
             updated_at: row.created_at,
             deleting_at: None,
         };
-        environments::insert(write, &environment).await?;
-        Ok(environment)
+        Ok(environments::insert(write, &environment).await?)
     }
 }

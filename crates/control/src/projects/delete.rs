@@ -10,6 +10,7 @@ impl Control {
     /// What the deletion of the project would take away.
     pub async fn plan_project_deletion(&self, actor: &Actor) -> Result<DeletionPlan> {
         actor.require(Permission::ProjectsRead)?;
+        actor.require_whole(Permission::ProjectsRead)?;
         let mut read = self.store().read().await?;
         let environments = environments::all_of_project(&mut read, actor.organization, actor.project()?).await?;
         let mut plan = DeletionPlan::default();

@@ -50,7 +50,7 @@ impl Control {
             made.push(new);
         }
         let mut write = self.store().write().await?;
-        projects::insert(&mut write, &row).await.map_err(crate::named::taken("projects_slug", "a project", &row.slug))?;
+        self.insert_project_alone(&mut write, &row).await?;
         for environment in &made {
             environments::insert(&mut write, environment).await?;
         }

@@ -32,7 +32,7 @@ impl Control {
             store::StoreError::Conflict { .. } => taken("projects_slug", "a project", &row.slug)(error),
             other => stale(other),
         })?;
-        let tags = tags::of_projects(&mut write, actor.organization).await?;
+        let tags = tags::of_project(&mut write, actor.organization, row.id).await?;
         self.record(actor, "project.updated").resource("project", row.id, Some(&row.name)).append(&mut write).await?;
         write.commit().await?;
         row.version += 1;

@@ -27,13 +27,8 @@ impl Control {
             if actor.require(Permission::ProjectsRead).is_err() {
                 continue;
             }
-            let found = store::search::by_name(&mut self.store().read().await?, &[organization], text, RESULTS_MAX).await?;
-            data.extend(
-                found
-                    .into_iter()
-                    .filter(|row| row.project_id.is_some_and(|project| actor.sees_project(ProjectId::from_uuid(project))))
-                    .map(shown),
-            );
+            let found = store::search::by_name(&mut self.store().read().await?, organization, &actor.sight, text, RESULTS_MAX).await?;
+            data.extend(found.into_iter().map(shown));
         }
         data.truncate(usize::try_from(RESULTS_MAX).unwrap_or(0));
         Ok(SearchResult { data })

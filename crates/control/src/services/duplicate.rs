@@ -24,9 +24,7 @@ impl Control {
         let old = services::find(&mut read, actor.organization, actor.service()?).await?.ok_or(ControlError::NotFound("service"))?;
         let target = wanted.environment.unwrap_or(old.environment_id);
         let environment = environments::find(&mut read, actor.organization, target).await?;
-        let environment = environment
-            .filter(|row| actor.sees_project(row.project_id) && row.deleting_at.is_none())
-            .ok_or(ControlError::NotFound("environment"))?;
+        let environment = environment.filter(|row| row.deleting_at.is_none()).ok_or(ControlError::NotFound("environment"))?;
         actor.admits_environment(&environment)?;
         let project =
             projects::find(&mut read, actor.organization, environment.project_id).await?.ok_or(ControlError::NotFound("project"))?;

@@ -11,6 +11,8 @@ mod release;
 mod relocate;
 mod update;
 
+pub(crate) use create::SERVICES_MAX;
+
 use contract::services::Service;
 use store::services::ServiceRow;
 

@@ -1,7 +1,8 @@
 use contract::Page;
 use contract::page::PageQuery;
-use contract::services::Service;
+use contract::services::{Service, ServicesQuery};
 use domain::permission::Permission;
+use store::NamedOrder;
 use store::services::{self, ServiceFilter};
 
 use crate::access::Actor;
@@ -10,13 +11,18 @@ use crate::state::Control;
 
 impl Control {
     /// Services of the environment, or of the whole organization; oldest first.
-    pub async fn list_services(&self, actor: &Actor, query: &PageQuery) -> Result<Page<Service>> {
+    pub async fn list_services(&self, actor: &Actor, query: &ServicesQuery) -> Result<Page<Service>> {
         actor.require(Permission::ServicesRead)?;
-        let filter = ServiceFilter { project: actor.located.project, environment: actor.located.environment };
+        let filter = ServiceFilter {
+            project: actor.located.project,
+            environment: actor.located.environment,
+            tag: query.tag,
+            sight: actor.sight.clone(),
+            order: crate::page::order_of(query.sort, NamedOrder::Oldest),
+        };
         let list = format!("services/{}/{filter:?}", actor.organization);
-        let page = self.page_of(&list, query)?;
-        let mut listing = services::list(&mut self.store().read().await?, actor.organization, &filter, &page).await?;
-        listing.rows.retain(|row| actor.sees_project(row.project_id));
+        let page = self.page_of(&list, &PageQuery { limit: query.limit, cursor: query.cursor.clone() })?;
+        let listing = services::list(&mut self.store().read().await?, actor.organization, &filter, &page).await?;
         Ok(self.listed(&list, listing, |row| self.shown_service(row)))
     }
 

@@ -20,7 +20,7 @@ impl Control {
         let mut write = self.store().write().await?;
         let row = services::get_locked(&mut write, actor.organization, actor.service()?).await?;
         let target = environments::find(&mut write, actor.organization, wanted.environment).await?;
-        let target = target.filter(|target| actor.sees_project(target.project_id)).ok_or(ControlError::NotFound("environment"))?;
+        let target = target.ok_or(ControlError::NotFound("environment"))?;
         actor.admits_environment(&target)?;
         if row.deleting_at.is_some() || target.deleting_at.is_some() {
             return Err(ControlError::refused(Code::Conflict, "The service or the environment is being deleted."));
@@ -43,11 +43,15 @@ impl Control {
 }
 
 impl Actor {
-    /// A token that is confined to a project, environment or service does not reach another one through a second id.
+    /// A second id reaches no further than the first: not what the actor does not see, and not beyond what a token is confined
+    /// to. Whoever sees single services of an environment puts none into it.
     ///
     /// # Errors
     /// `not-found`.
     pub(crate) fn admits_environment(&self, target: &EnvironmentRow) -> Result<()> {
+        if !self.sight.environment(target.project_id, target.id) || self.sight.services.is_some() {
+            return Err(ControlError::NotFound("environment"));
+        }
         let Via::Token { restriction, .. } = &self.principal.via else { return Ok(()) };
         let admitted = restriction.project.is_none_or(|project| project == target.project_id)
             && restriction.environment.is_none_or(|environment| environment == target.id)

@@ -1,6 +1,6 @@
 use ::mail::Template;
 use chrono::TimeDelta;
-use contract::tokens::{CreateToken, CreatedToken};
+use contract::tokens::{CreateToken, CreatedToken, TokenRate};
 use domain::id::{EnvironmentId, OrganizationId, ProjectId, ServiceId, TokenId};
 use ipnet::IpNet;
 use store::tokens::{self, TokenRow};
@@ -18,6 +18,8 @@ const DAYS_DEFAULT: u32 = 90;
 const DAYS_MAX: u32 = 365;
 /// Tokens of one person.
 const TOKENS_MAX: i64 = 50;
+const RATE_REQUESTS_MAX: u32 = 100_000;
+const RATE_WINDOW_SECONDS_MAX: u32 = 86_400;
 /// Networks in a token's list.
 const ADDRESSES_MAX: usize = 50;
 
@@ -46,6 +48,9 @@ impl Control {
             return Err(ControlError::invalid("/expires_in_days", "out-of-range", format!("{days} is not between 1 and {DAYS_MAX}.")));
         }
         let addresses = request.addresses.as_deref().map(networks).transpose()?;
+        if let Some(rate) = request.rate {
+            check_rate(rate)?;
+        }
         let confined = self.confined(principal, origin, request).await?;
         let mut read = self.store().read().await?;
         let count = tokens::count(&mut read, principal.user).await?;
@@ -67,6 +72,8 @@ impl Control {
             environment_id: confined.environment,
             service_id: confined.service,
             addresses: addresses.map(Json),
+            rate_requests: request.rate.map(|rate| i64::from(rate.requests)),
+            rate_window_seconds: request.rate.map(|rate| i64::from(rate.window_seconds)),
             created_at: now,
             expires_at: now + TimeDelta::days(i64::from(days)),
             last_used_at: None,
@@ -139,6 +146,17 @@ impl Confined {
         agree(&mut self.environment, located.environment)?;
         agree(&mut self.service, located.service)
     }
+}
+
+fn check_rate(rate: TokenRate) -> Result<()> {
+    for (pointer, number, max) in
+        [("/rate/requests", rate.requests, RATE_REQUESTS_MAX), ("/rate/window_seconds", rate.window_seconds, RATE_WINDOW_SECONDS_MAX)]
+    {
+        if !(1..=max).contains(&number) {
+            return Err(ControlError::invalid(pointer, "out-of-range", format!("{number} is not between 1 and {max}.")));
+        }
+    }
+    Ok(())
 }
 
 fn networks(list: &[String]) -> Result<Vec<String>> {

@@ -5,10 +5,18 @@ mod list;
 mod revoke;
 mod warn;
 
-use contract::tokens::Token;
+use contract::tokens::{Token, TokenRate};
 use store::tokens::TokenRow;
 
+/// The budget in the row; one that cannot be read is the smallest there is.
+pub(crate) fn rate_of(row: &TokenRow) -> Option<TokenRate> {
+    let (requests, window) = row.rate_requests.zip(row.rate_window_seconds)?;
+    let number = |number: i64| u32::try_from(number).unwrap_or(1).max(1);
+    Some(TokenRate { requests: number(requests), window_seconds: number(window) })
+}
+
 fn shown(row: TokenRow) -> Token {
+    let rate = rate_of(&row);
     Token {
         id: row.id,
         name: row.name,
@@ -17,6 +25,7 @@ fn shown(row: TokenRow) -> Token {
         project: row.project_id,
         environment: row.environment_id,
         service: row.service_id,
+        rate,
         addresses: row.addresses.map(|list| list.0),
         created_at: row.created_at,
         expires_at: row.expires_at,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::FieldError;
 use contract::variables::{ChangeVariables, ImportVariables, ReplaceVariables, SetVariable, VariablesChanged};
 use domain::Secret;
-use domain::id::VariableId;
+use domain::id::{Id, VariableId};
 use domain::permission::Permission;
 use domain::variables::{ENVIRONMENT_VARIABLES_MAX, VariableKind, check_file_name, check_name, check_value, parse, services_of};
 use store::variables::{self, CurrentRow, ScopeKind, VariableRow, VersionRow};
@@ -146,10 +146,14 @@ impl Control {
         if told.added.is_empty() && told.changed.is_empty() && told.removed.is_empty() {
             return Ok(told);
         }
-        let count = unsigned(variables::count(&mut write, scope.organization, scope.kind, scope.id).await?);
-        let max = ENVIRONMENT_VARIABLES_MAX as u64;
-        if count + inserts.len() as u64 > max {
-            return Err(ControlError::Limit { name: "variables of one level", current: count, max });
+        if !inserts.is_empty() {
+            let count = self.count_with_other_levels(&mut write, actor, scope).await?;
+            let max = ENVIRONMENT_VARIABLES_MAX as u64;
+            if count + inserts.len() as u64 > max {
+                let name =
+                    if scope.kind == ScopeKind::File { "files of the service" } else { "variables of a service with those it inherits" };
+                return Err(ControlError::Limit { name, current: count, max });
+            }
         }
         for (variable, version) in &inserts {
             variables::insert(&mut write, variable).await.map_err(raced)?;
@@ -184,6 +188,33 @@ impl Control {
             .await?;
         write.commit().await?;
         Ok(told)
+    }
+
+    /// How many variables the service gets that gets most of those whom a change of the scope reaches: a release holds the
+    /// variables of its project, environment and service.
+    async fn count_with_other_levels(&self, write: &mut store::Write, actor: &Actor, scope: Scope) -> Result<u64> {
+        let organization = scope.organization;
+        let own = unsigned(variables::count(write, organization, scope.kind, scope.id).await?);
+        if scope.kind == ScopeKind::File {
+            return Ok(own);
+        }
+        let project = actor.project()?;
+        let mut count = unsigned(variables::count(write, organization, ScopeKind::Project, project.uuid()).await?);
+        let environments = match actor.located.environment {
+            Some(environment) => vec![environment],
+            None => store::environments::all_of_project(write, organization, project).await?.into_iter().map(|row| row.id).collect(),
+        };
+        let mut fullest = 0;
+        for environment in environments {
+            let level = unsigned(variables::count(write, organization, ScopeKind::Environment, environment.uuid()).await?);
+            let below = match scope.kind {
+                ScopeKind::Service => own,
+                _ => unsigned(variables::count_fullest_service(write, organization, environment.uuid()).await?),
+            };
+            fullest = fullest.max(level + below);
+        }
+        count += fullest;
+        Ok(count)
     }
 
     async fn prepare(

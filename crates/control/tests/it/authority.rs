@@ -20,7 +20,8 @@ async fn membership(world: &World, change: impl FnOnce(&mut MembershipRow)) {
     let mut write = world.store.write().await.unwrap();
     let mut row = store::memberships::find(&mut write, world.organization, world.user).await.unwrap().unwrap();
     change(&mut row);
-    let wanted = (row.role, &row.switches.0, row.projects.as_ref().map(|projects| &projects.0));
+    let sight = row.sight();
+    let wanted = (row.role, &row.switches.0, &sight);
     store::memberships::update(&mut write, world.organization, world.user, wanted, world.clock.now()).await.unwrap();
     write.commit_without_audit("test").await.unwrap();
 }
@@ -79,6 +80,8 @@ async fn token(world: &World, service: Option<ServiceId>) -> (TokenId, Actor) {
         environment_id: None,
         service_id: service,
         addresses: None,
+        rate_requests: None,
+        rate_window_seconds: None,
         created_at: at,
         expires_at: at + TimeDelta::hours(10),
         last_used_at: None,

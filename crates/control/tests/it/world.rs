@@ -91,6 +91,8 @@ impl World {
             role: Role::Owner,
             switches: Json(BTreeMap::new()),
             projects: None,
+            environments: None,
+            services: None,
             version: 1,
             created_at: at,
             updated_at: at,
@@ -189,7 +191,7 @@ impl World {
             organization: self.organization,
             role: Role::Owner,
             switches: BTreeMap::new(),
-            projects: None,
+            sight: store::Sight::default(),
             located: Located {
                 organization: self.organization,
                 project: Some(self.project),

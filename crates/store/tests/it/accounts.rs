@@ -71,6 +71,8 @@ impl World {
             role,
             switches: Json::default(),
             projects: None,
+            environments: None,
+            services: None,
             version: 1,
             created_at: self.now(),
             updated_at: self.now(),
@@ -192,7 +194,7 @@ async fn memberships_end_with_the_organization() {
         world.clock.advance(TimeDelta::seconds(1));
         memberships::insert(&mut unit, &world.membership(organization.id, member.id, Role::Member)).await.unwrap();
         let switches = Switches::from([(Permission::ProjectsWrite, false)]);
-        let change = (Role::Viewer, &switches, Some(&BTreeSet::new()));
+        let change = (Role::Viewer, &switches, &store::Sight { projects: Some(BTreeSet::new()), ..Default::default() });
         memberships::update(&mut unit, organization.id, member.id, change, world.now()).await.unwrap();
         assert!(matches!(memberships::delete(&mut unit, other.id, member.id).await, Err(StoreError::NotFound { .. })));
         assert_eq!(memberships::list_for_update(&mut unit, organization.id).await.unwrap().len(), 2);
@@ -310,6 +312,8 @@ async fn a_newer_invitation_takes_the_place_of_the_old() {
             role: Role::Member,
             switches: Json::default(),
             projects: None,
+            environments: None,
+            services: None,
             digest: vec![digest; 32],
             invited_by: user.id,
             created_at: world.now(),

@@ -174,9 +174,12 @@ async fn deployments_are_found_by_their_organization_only() {
         let mut read = store.read().await.unwrap();
         assert_eq!(ids(deployments::list_open(&mut read, maker.service).await.unwrap()), [two.id]);
         assert_eq!(ids(deployments::list_all_open(&mut read).await.unwrap()), [two.id]);
-        assert_eq!(ids(deployments::list_of_organization(&mut read, own, true, &page).await.unwrap().rows), [two.id]);
-        assert_eq!(ids(deployments::list_of_organization(&mut read, own, false, &page).await.unwrap().rows), [two.id, one.id]);
-        assert!(deployments::list_of_organization(&mut read, stranger, false, &page).await.unwrap().rows.is_empty());
+        assert_eq!(ids(deployments::list_of_organization(&mut read, own, &Default::default(), true, &page).await.unwrap().rows), [two.id]);
+        assert_eq!(
+            ids(deployments::list_of_organization(&mut read, own, &Default::default(), false, &page).await.unwrap().rows),
+            [two.id, one.id]
+        );
+        assert!(deployments::list_of_organization(&mut read, stranger, &Default::default(), false, &page).await.unwrap().rows.is_empty());
     })
     .await;
 }

@@ -158,13 +158,27 @@ async fn projects_and_environments() {
         assert_eq!(store::projects::find_any(&mut read, one.project.id).await.unwrap().unwrap().organization_id, one.organization);
         assert_eq!(store::projects::find_by_slug(&mut read, one.organization, "shop").await.unwrap().unwrap().id, one.project.id);
         assert_eq!(store::projects::list(&mut read, one.organization, &Default::default(), &Page::default()).await.unwrap().rows.len(), 1);
-        assert_eq!(store::projects::count(&mut read, one.organization).await.unwrap(), 1);
+        assert_eq!(store::projects::count(&mut read, one.organization, &Default::default()).await.unwrap(), 1);
         assert!(store::environments::find(&mut read, two.organization, one.environment.id).await.unwrap().is_none());
         assert!(store::environments::find_any(&mut read, one.environment.id).await.unwrap().is_some());
         assert!(store::environments::find_by_slug(&mut read, one.organization, one.project.id, "production").await.unwrap().is_some());
         assert_eq!(store::environments::all_of_project(&mut read, one.organization, one.project.id).await.unwrap().len(), 1);
-        assert_eq!(store::environments::list(&mut read, two.organization, one.project.id, &Page::default()).await.unwrap().rows.len(), 0);
-        assert_eq!(store::environments::count(&mut read, one.organization).await.unwrap(), 1);
+        assert_eq!(
+            store::environments::list(
+                &mut read,
+                two.organization,
+                one.project.id,
+                &Default::default(),
+                Default::default(),
+                &Page::default()
+            )
+            .await
+            .unwrap()
+            .rows
+            .len(),
+            0
+        );
+        assert_eq!(store::environments::count(&mut read, one.organization, &Default::default()).await.unwrap(), 1);
         drop(read);
 
         let mut write = store.write().await.unwrap();
@@ -263,7 +277,11 @@ async fn services_know_whether_they_changed_since_their_release() {
         assert_eq!(store::services::count_in_environment(&mut read, organization, staging.id).await.unwrap(), 1);
         assert_eq!(store::services::all_of_project(&mut read, organization, one.project.id).await.unwrap().len(), 1);
         assert_eq!(store::services::all_of_organization(&mut read, organization).await.unwrap().len(), 1);
-        assert_eq!(store::services::count(&mut read, organization).await.unwrap(), 0, "those being deleted do not count");
+        assert_eq!(
+            store::services::count(&mut read, organization, &Default::default()).await.unwrap(),
+            0,
+            "those being deleted do not count"
+        );
         assert_eq!(store::services::all(&mut read).await.unwrap().len(), 2);
         let filter = store::services::ServiceFilter { environment: Some(staging.id), project: None };
         assert_eq!(store::services::list(&mut read, organization, &filter, &Page::default()).await.unwrap().rows.len(), 1);
@@ -458,7 +476,7 @@ async fn credentials_domains_volumes_uploads_and_tags() {
         assert_eq!(store::credentials::find(&mut read, organization, credential.id).await.unwrap().unwrap().sealed_value, [8]);
         assert!(store::credentials::find(&mut read, two.organization, credential.id).await.unwrap().is_none());
         assert!(store::credentials::find_any(&mut read, credential.id).await.unwrap().is_some());
-        assert_eq!(store::credentials::count(&mut read, organization).await.unwrap(), 1);
+        assert_eq!(store::credentials::count(&mut read, organization, &Default::default()).await.unwrap(), 1);
         assert!(store::credentials::list(&mut read, organization, Some(CredentialKind::Registry), &page).await.unwrap().rows.is_empty());
         assert_eq!(store::credentials::list(&mut read, organization, None, &page).await.unwrap().rows.len(), 1);
         let domains = store::domains::all_of_service(&mut read, organization, service).await.unwrap();
@@ -469,8 +487,8 @@ async fn credentials_domains_volumes_uploads_and_tags() {
         assert!(store::domains::all_of_service(&mut read, two.organization, service).await.unwrap().is_empty());
         assert!(store::domains::find(&mut read, organization, service, first.id).await.unwrap().is_some());
         assert!(store::domains::find_by_host(&mut read, organization, service, "a.test").await.unwrap().is_some());
-        assert_eq!(store::domains::list(&mut read, organization, &page).await.unwrap().rows.len(), 2);
-        assert_eq!(store::domains::count(&mut read, organization).await.unwrap(), 2);
+        assert_eq!(store::domains::list(&mut read, organization, &Default::default(), &page).await.unwrap().rows.len(), 2);
+        assert_eq!(store::domains::count(&mut read, organization, &Default::default()).await.unwrap(), 2);
         assert!(store::volumes::find(&mut read, organization, volume.id).await.unwrap().unwrap().deleting_at.is_some());
         assert!(store::volumes::find_any(&mut read, volume.id).await.unwrap().is_some());
         assert_eq!(store::volumes::all_of_service(&mut read, organization, service).await.unwrap().len(), 1);
@@ -516,15 +534,15 @@ async fn search_finds_parts_of_names_and_takes_signs_literally() {
         let one = saved(store, &maker, "one").await;
         saved(store, &maker, "two").await;
         let mut read = store.read().await.unwrap();
-        let found = store::search::by_name(&mut read, &[one.organization], "SHO", 10).await.unwrap();
+        let found = store::search::by_name(&mut read, one.organization, &Default::default(), "SHO", 10).await.unwrap();
         assert_eq!(found.iter().map(|row| (row.kind.as_str(), row.slug.as_str())).collect::<Vec<_>>(), [("project", "shop")]);
         assert!(found.iter().all(|row| row.organization_id == one.organization));
         assert_eq!(
-            store::search::by_name(&mut read, &[one.organization], "web", 10).await.unwrap()[0].project_id,
+            store::search::by_name(&mut read, one.organization, &Default::default(), "web", 10).await.unwrap()[0].project_id,
             Some(one.project.id.uuid())
         );
         for text in ["%", "_", "\\", "' OR 1=1 --"] {
-            assert!(store::search::by_name(&mut read, &[one.organization], text, 10).await.unwrap().is_empty(), "{text}");
+            assert!(store::search::by_name(&mut read, one.organization, &Default::default(), text, 10).await.unwrap().is_empty(), "{text}");
         }
     })
     .await;

@@ -1,6 +1,6 @@
 use actix_web::web::Data;
 use contract::Page;
-use contract::page::PageQuery;
+use contract::page::NamedQuery;
 use contract::projects::Environment;
 use control::Control;
 use control::access::Kind;
@@ -14,11 +14,11 @@ pub fn endpoint() -> Endpoint {
     Endpoint::get("list_environments", "/projects/{project}/environments", access)
         .tag("environments")
         .summary("List the environments of a project")
-        .query::<PageQuery>()
+        .query::<NamedQuery>()
         .answers::<Page<Environment>>(200)
         .handle(handle)
 }
 
-async fn handle(caller: Caller, control: Data<Control>, Query(query): Query<PageQuery>) -> Result<Answer<Page<Environment>>, ApiError> {
+async fn handle(caller: Caller, control: Data<Control>, Query(query): Query<NamedQuery>) -> Result<Answer<Page<Environment>>, ApiError> {
     Ok(Answer::ok(control.list_environments(&caller, &query).await?))
 }

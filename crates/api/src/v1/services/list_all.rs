@@ -1,7 +1,6 @@
 use actix_web::web::Data;
 use contract::Page;
-use contract::page::PageQuery;
-use contract::services::Service;
+use contract::services::{Service, ServicesQuery};
 use control::Control;
 use control::access::Kind;
 use domain::permission::Permission;
@@ -14,11 +13,11 @@ pub fn endpoint() -> Endpoint {
     Endpoint::get("list_organization_services", "/organizations/{organization}/services", access)
         .tag("services")
         .summary("List the services of an organization")
-        .query::<PageQuery>()
+        .query::<ServicesQuery>()
         .answers::<Page<Service>>(200)
         .handle(handle)
 }
 
-async fn handle(caller: Caller, control: Data<Control>, Query(query): Query<PageQuery>) -> Result<Answer<Page<Service>>, ApiError> {
+async fn handle(caller: Caller, control: Data<Control>, Query(query): Query<ServicesQuery>) -> Result<Answer<Page<Service>>, ApiError> {
     Ok(Answer::ok(control.list_services(&caller, &query).await?))
 }
