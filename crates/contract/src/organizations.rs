@@ -7,7 +7,7 @@ use domain::Secret;
 use domain::id::{EnvironmentId, InvitationId, OrganizationId, ProjectId, ServiceId, UserId};
 use domain::permission::{Permission, Role};
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Organization {
@@ -79,7 +79,7 @@ pub struct ChangeMember {
 }
 
 /// Tells `null` from absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -134,4 +134,14 @@ pub struct CreatedInvitation {
 pub struct AcceptInvitation {
     /// From the link.
     pub token: Secret<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct OrganizationDeletionQuery {
+    /// Also delete its projects with everything in them; refused without it while there are any.
+    pub projects: bool,
+    /// Also delete volumes with their data.
+    pub volumes: bool,
 }

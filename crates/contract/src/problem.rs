@@ -93,6 +93,7 @@ codes! {
     AddressForbidden = "address-forbidden", 403, false, "This address may not use the token";
     CsrfRejected = "csrf-rejected", 403, false, "The request did not come from Seaway's own pages";
     SignUpClosed = "sign-up-closed", 403, false, "This instance does not accept new accounts";
+    FeatureOff = "feature-off", 403, false, "The operator has switched this off";
     LimitExceeded = "limit-exceeded", 403, false, "A limit is reached";
     NotFound = "not-found", 404, false, "There is no such thing here";
     MethodNotAllowed = "method-not-allowed", 405, false, "This address does not know the method";

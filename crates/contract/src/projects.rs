@@ -131,6 +131,9 @@ fn yes() -> bool {
 /// What a deletion takes away.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct DeletionPlan {
+    /// Of an organization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<String>,
     pub environments: Vec<String>,
     pub services: Vec<String>,
     pub domains: Vec<String>,

@@ -1,7 +1,7 @@
 //! Services with their domains, volumes, uploads and staged changes.
 
 use chrono::{DateTime, Utc};
-use domain::id::{DomainId, EnvironmentId, OrganizationId, ProjectId, ReleaseId, ServiceId, TagId, UploadId, VolumeId};
+use domain::id::{DeploymentId, DomainId, EnvironmentId, OrganizationId, ProjectId, ReleaseId, ServiceId, TagId, UploadId, VolumeId};
 use domain::service::{Configuration, ServiceKind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -120,6 +120,50 @@ pub struct ServicesQuery {
     pub limit: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// What is done to each of the services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceAction {
+    Deploy,
+    Restart,
+    Start,
+    Stop,
+    Delete,
+    Move,
+}
+
+/// One action on many services of an environment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkServices {
+    pub action: ServiceAction,
+    /// 1 to 100.
+    pub services: Vec<ServiceId>,
+    /// With `delete`: also delete volumes with their data.
+    #[serde(default)]
+    pub volumes: bool,
+    /// With `move`: the environment to move to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentId>,
+}
+
+/// What came of it, service by service, in the order of the request.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BulkResult {
+    pub data: Vec<BulkItem>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BulkItem {
+    pub service: ServiceId,
+    pub ok: bool,
+    /// The deployment that was begun.
+    pub deployment: Option<DeploymentId>,
+    /// The code of the problem, when it was refused.
+    pub code: Option<String>,
+    pub detail: Option<String>,
 }
 
 /// What differs from the release that serves.

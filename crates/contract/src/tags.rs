@@ -1,6 +1,6 @@
 //! Tags of projects.
 
-use domain::id::TagId;
+use domain::id::{ProjectId, TagId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -32,4 +32,17 @@ pub struct Tags {
 #[serde(deny_unknown_fields)]
 pub struct AssignTags {
     pub tags: Vec<TagId>,
+}
+
+/// Tags for many projects at once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkTags {
+    pub projects: Vec<ProjectId>,
+    /// Put on each of the projects.
+    #[serde(default)]
+    pub add: Vec<TagId>,
+    /// Taken off each of them.
+    #[serde(default)]
+    pub remove: Vec<TagId>,
 }

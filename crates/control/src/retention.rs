@@ -34,6 +34,7 @@ pub struct Purged {
     pub mails: u64,
     pub idempotency_keys: u64,
     pub audit_addresses: u64,
+    pub audit_entries: u64,
     pub jobs: u64,
 }
 
@@ -59,6 +60,7 @@ impl Control {
         purge!(idempotency_keys, |write| idempotency::delete_expired(write, now));
         purge!(audit_addresses, |write| audit::erase_source_addresses(write, now - AUDIT_ADDRESSES));
         purge!(jobs, |write| jobs_table::delete_finished(write, now - JOBS));
+        purged.audit_entries = self.purge_audit(now).await?;
         Ok(purged)
     }
 }

@@ -1,8 +1,10 @@
 //! What every use case works with.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use contract::instance::Feature;
 use deployer::protocol::Server;
 use domain::{Clock, Entropy};
 use store::Store;
@@ -11,6 +13,7 @@ use vault::password::PasswordHasher;
 use vault::{KeyRing, MasterRing, Signer};
 
 use crate::access::cache::{MembershipCache, PrincipalCache};
+use crate::audit::SyslogTarget;
 use crate::deployments::Faults;
 use crate::keys::Keys;
 use crate::limits::Windows;
@@ -39,6 +42,10 @@ pub struct ControlConfig {
     /// `http://` Git URLs besides https and ssh.
     pub git_over_http: bool,
     pub builds_at_once: u32,
+    /// Switched off whatever the instance's settings say.
+    pub features_off: BTreeSet<Feature>,
+    /// Where the audit log goes besides the database.
+    pub audit_syslog: Option<SyslogTarget>,
 }
 
 struct Parts {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{Filter, Listing, Order, Page, StoreError, Unit, Write, execute, fetch_all, fetch_optional, fetch_page, row};
+use crate::{Filter, Listing, Order, Page, StoreError, Unit, Write, execute, fetch_all, fetch_one, fetch_optional, fetch_page, row};
 
 /// Entries read at a time by [`verify`].
 const VERIFY_BATCH: i64 = 1_000;
@@ -289,8 +289,11 @@ pub async fn head(unit: &mut impl Unit, chain: Chain) -> Result<Option<Head>, St
 /// cannot be told from a true one.
 pub async fn verify(unit: &mut impl Unit, chain: Chain, checkpoint: Option<&Head>) -> Result<Verdict, StoreError> {
     let before = head(unit, chain).await?;
-    let mut previous = GENESIS.to_vec();
-    let mut sequence = 0i64;
+    // What retention took away is proved by the hash of the last entry of it.
+    let removed = removed(unit, chain).await?;
+    let start = removed.as_ref().map_or(0, |removed| removed.removed);
+    let mut previous = removed.and_then(|removed| removed.removed_hash).unwrap_or_else(|| GENESIS.to_vec());
+    let mut sequence = start;
     loop {
         let text = "SELECT {columns} FROM audit_entries WHERE chain = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
         let batch = fetch_all!(unit, AuditEntryRow, text, chain.key(), sequence, VERIFY_BATCH).await?;
@@ -312,7 +315,7 @@ pub async fn verify(unit: &mut impl Unit, chain: Chain, checkpoint: Option<&Head
     if cut || checkpoint.is_some_and(|checkpoint| checkpoint.sequence > sequence) {
         return Ok(Verdict::Broken { sequence: sequence.saturating_add(1), fault: Fault::Truncated });
     }
-    Ok(Verdict::Intact { entries: sequence })
+    Ok(Verdict::Intact { entries: sequence - start })
 }
 
 fn fault_of(entry: &AuditEntryRow, before: i64, previous: &[u8], checkpoint: Option<&Head>) -> Option<Fault> {
@@ -338,6 +341,68 @@ fn fault_of(entry: &AuditEntryRow, before: i64, previous: &[u8], checkpoint: Opt
 pub async fn erase_source_addresses(write: &mut Write, before: DateTime<Utc>) -> Result<u64, StoreError> {
     let text = "UPDATE audit_entries SET source_address = NULL, personal_salt = NULL WHERE source_address IS NOT NULL AND at < $1";
     execute!(write, text, before).await
+}
+
+row! {
+    /// Up to where a chain was cut off at its old end.
+    struct RemovedRow {
+        removed: i64,
+        removed_hash: Option<Vec<u8>>,
+    }
+}
+
+async fn removed(unit: &mut impl Unit, chain: Chain) -> Result<Option<RemovedRow>, StoreError> {
+    fetch_optional!(unit, RemovedRow, "SELECT {columns} FROM audit_heads WHERE chain = $1", chain.key()).await
+}
+
+/// Whether the chain has an entry from before this time.
+pub async fn has_before(unit: &mut impl Unit, chain: Chain, before: DateTime<Utc>) -> Result<bool, StoreError> {
+    let text = "SELECT count(*) AS value FROM audit_entries WHERE chain = $1 AND at < $2";
+    Ok(fetch_one!(unit, (i64,), text, chain.key(), before).await?.0 > 0)
+}
+
+/// Takes away what was written before the first entry that is not older than `before`; the newest entry always stays.
+/// Answers the sequence of the last entry that went, and how many did. Append a record of it in the same unit.
+pub async fn remove_before(write: &mut Write, chain: Chain, before: DateTime<Utc>) -> Result<Option<(i64, u64)>, StoreError> {
+    let Some(head) = fetch_optional!(write, Head, "SELECT {columns} FROM audit_heads WHERE chain = $1 {for update}", chain.key()).await?
+    else {
+        return Ok(None);
+    };
+    let text = "SELECT sequence AS value FROM audit_entries WHERE chain = $1 AND at >= $2 ORDER BY sequence LIMIT 1";
+    let kept = fetch_optional!(write, (i64,), text, chain.key(), before).await?.map_or(head.sequence, |row| row.0);
+    let text = "SELECT {columns} FROM audit_entries WHERE chain = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT 1";
+    let Some(last) = fetch_optional!(write, Head, text, chain.key(), kept).await? else { return Ok(None) };
+    let text = "DELETE FROM audit_entries WHERE chain = $1 AND sequence <= $2";
+    let count = execute!(write, text, chain.key(), last.sequence).await?;
+    let text = "UPDATE audit_heads SET removed = $2, removed_hash = $3 WHERE chain = $1";
+    execute!(write, text, chain.key(), last.sequence, &last.hash).await?;
+    Ok(Some((last.sequence, count)))
+}
+
+row! {
+    /// A chain with entries that were not sent out yet.
+    pub struct UnsentRow {
+        pub chain: Uuid,
+        pub streamed: i64,
+    }
+}
+
+/// Chains that have more than was sent out.
+pub async fn list_unsent(unit: &mut impl Unit, limit: i64) -> Result<Vec<UnsentRow>, StoreError> {
+    let text = "SELECT {columns} FROM audit_heads WHERE streamed < sequence ORDER BY chain LIMIT $1";
+    fetch_all!(unit, UnsentRow, text, limit).await
+}
+
+/// Entries of a chain after a sequence, oldest first.
+pub async fn list_after(unit: &mut impl Unit, chain: Uuid, sequence: i64, limit: i64) -> Result<Vec<AuditEntryRow>, StoreError> {
+    let text = "SELECT {columns} FROM audit_entries WHERE chain = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+    fetch_all!(unit, AuditEntryRow, text, chain, sequence, limit).await
+}
+
+/// Everything up to this sequence was sent out.
+pub async fn set_sent(write: &mut Write, chain: Uuid, sequence: i64) -> Result<(), StoreError> {
+    let text = "UPDATE audit_heads SET streamed = $2 WHERE chain = $1 AND streamed < $2";
+    execute!(write, text, chain, sequence).await.map(|_| ())
 }
 
 fn personal_digest(salt: &[u8], address: &str) -> Vec<u8> {

@@ -77,6 +77,12 @@ pub async fn list(
     fetch_page(unit, "SELECT {columns} FROM projects", sight.of_projects(filter), order.column(), page).await
 }
 
+/// All of an organization, oldest first.
+pub async fn all(unit: &mut impl Unit, organization: OrganizationId) -> Result<Vec<ProjectRow>, StoreError> {
+    let text = "SELECT {columns} FROM projects WHERE organization_id = $1 ORDER BY created_at, id";
+    fetch_all!(unit, ProjectRow, text, organization).await
+}
+
 pub async fn count(unit: &mut impl Unit, organization: OrganizationId, sight: &Sight) -> Result<i64, StoreError> {
     let filter = Filter::of("organization_id = ? AND deleting_at IS NULL", organization);
     count_rows(unit, "projects", sight.of_projects(filter)).await

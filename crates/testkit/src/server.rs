@@ -175,6 +175,8 @@ impl TestServer {
                 bind_allowed: Vec::new(),
                 git_over_http: false,
                 builds_at_once: 2,
+                features_off: Default::default(),
+                audit_syslog: None,
             },
             faults: Arc::new(control::deployments::NoFaults),
         });

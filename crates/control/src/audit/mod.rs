@@ -6,8 +6,11 @@
 mod denied;
 mod read;
 mod record;
+mod retention;
+pub mod stream;
 mod verify;
 
 pub use read::CSV_ROWS_MAX;
 pub use record::{Recording, truncated};
+pub use stream::SyslogTarget;
 pub use verify::ChainReport;

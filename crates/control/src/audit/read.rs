@@ -5,7 +5,7 @@ use domain::permission::Permission;
 use store::audit::{self, AuditEntryRow, AuditFilter, Chain};
 
 use crate::Control;
-use crate::access::Actor;
+use crate::access::{Actor, Principal};
 use crate::error::Result;
 
 /// Rows of one export; narrow the times for more.
@@ -40,10 +40,19 @@ impl Control {
     /// The organization's log, newest first.
     pub async fn list_audit_events(&self, actor: &Actor, query: &AuditQuery) -> Result<Page<AuditEvent>> {
         actor.require(Permission::AuditRead)?;
+        self.audit_page(Chain::Organization(actor.organization), query).await
+    }
+
+    /// The instance's own log (accounts, settings, clean-up), newest first; for operators.
+    pub async fn list_instance_audit_events(&self, principal: &Principal, query: &AuditQuery) -> Result<Page<AuditEvent>> {
+        crate::instance::operator(principal)?;
+        self.audit_page(Chain::Instance, query).await
+    }
+
+    async fn audit_page(&self, chain: Chain, query: &AuditQuery) -> Result<Page<AuditEvent>> {
         let filter = filter(query);
-        let list = format!("audit events of {} {filter:?}", actor.organization);
+        let list = format!("audit events of {chain:?} {filter:?}");
         let page = self.page_of(&list, &PageQuery { limit: query.limit, cursor: query.cursor.clone() })?;
-        let chain = Chain::Organization(actor.organization);
         let listing = audit::list(&mut self.store().read().await?, chain, &filter, &page).await?;
         Ok(self.listed(&list, listing, shown))
     }
@@ -51,8 +60,17 @@ impl Control {
     /// The same as CSV with a heading line, at most [`CSV_ROWS_MAX`] rows.
     pub async fn export_audit_events(&self, actor: &Actor, query: &AuditQuery) -> Result<String> {
         actor.require(Permission::AuditRead)?;
+        self.audit_csv(Chain::Organization(actor.organization), query).await
+    }
+
+    /// The instance's own log as CSV.
+    pub async fn export_instance_audit_events(&self, principal: &Principal, query: &AuditQuery) -> Result<String> {
+        crate::instance::operator(principal)?;
+        self.audit_csv(Chain::Instance, query).await
+    }
+
+    async fn audit_csv(&self, chain: Chain, query: &AuditQuery) -> Result<String> {
         let filter = filter(query);
-        let chain = Chain::Organization(actor.organization);
         let mut read = self.store().read().await?;
         let mut text =
             String::from("sequence,at,actor_kind,actor,action,resource_kind,resource,resource_name,request,network,details,hash\r\n");

@@ -3,7 +3,11 @@
 mod set_up;
 mod settings;
 
-use contract::instance::{Instance, InstanceLimits, SignUpMode};
+use std::collections::BTreeSet;
+
+pub(crate) use settings::operator;
+
+use contract::instance::{Feature, FeatureState, Instance, InstanceLimits, SignUpMode};
 use serde::{Deserialize, Serialize};
 use store::instance::{InstanceRow, SignUp};
 
@@ -16,6 +20,8 @@ struct Settings {
     name: Option<String>,
     analytics: bool,
     limits: InstanceLimits,
+    features_off: BTreeSet<Feature>,
+    audit_days: Option<u32>,
 }
 
 impl Settings {
@@ -24,9 +30,16 @@ impl Settings {
     }
 }
 
-fn shown(row: &InstanceRow) -> Instance {
+/// `fixed`: what the configuration switches off.
+fn shown(row: &InstanceRow, fixed: &BTreeSet<Feature>) -> Instance {
     let settings = Settings::of(row);
+    let state = |feature: Feature| {
+        let fixed = fixed.contains(&feature);
+        (feature, FeatureState { on: !fixed && !settings.features_off.contains(&feature), fixed })
+    };
     Instance {
+        features: Feature::ALL.into_iter().map(state).collect(),
+        audit_days: settings.audit_days,
         name: settings.name.unwrap_or_else(|| NAME_DEFAULT.to_owned()),
         sign_up: mode(row.sign_up),
         analytics: settings.analytics,

@@ -19,6 +19,9 @@ impl Control {
     /// # Errors
     /// `name-taken` for a chosen slug, `Limit`, `email-unverified`.
     pub async fn create_organization(&self, principal: &Principal, origin: &Origin, request: &CreateOrganization) -> Result<Organization> {
+        if !principal.operator {
+            self.require_feature(contract::instance::Feature::Organizations).await?;
+        }
         principal.require_verified()?;
         principal.require_scope(Permission::OrganizationWrite)?;
         let name = valid_name("/name", &request.name)?;

@@ -18,6 +18,7 @@ impl Control {
     /// Runs a command once in a fresh replica of the current release, with its variables and limits.
     pub async fn create_run(&self, actor: &Actor, wanted: CreateRun) -> Result<Run> {
         actor.require(Permission::ExecWrite)?;
+        self.require_feature(contract::instance::Feature::Commands).await?;
         let service = actor.service()?;
         let facts = self.service_facts(actor.organization, service).await?;
         Self::deployable(&facts.service)?;

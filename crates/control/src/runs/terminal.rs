@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contract::Code;
+use contract::instance::Feature;
 use contract::runs::{CreateTerminal, Terminal};
 use deployer::protocol::{ExecOrder, ExecSession, TerminalSize};
 use domain::permission::Permission;
@@ -34,6 +35,7 @@ impl Control {
     /// Makes a ticket for one terminal of the service.
     pub async fn create_terminal(&self, actor: &Actor, wanted: CreateTerminal) -> Result<Terminal> {
         actor.require(Permission::ExecWrite)?;
+        self.require_feature(Feature::Terminal).await?;
         let service = actor.service()?;
         if let Some(command) = &wanted.command {
             super::create::check_command("/command", command)?;

@@ -1,5 +1,6 @@
 //! Services: settings, changes that wait, moves, copies, deletion. What runs is in [`crate::running`].
 
+mod bulk;
 mod changes;
 mod check;
 mod create;

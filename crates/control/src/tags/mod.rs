@@ -1,7 +1,7 @@
 //! Tags: coloured words on projects.
 
 use contract::Code;
-use contract::tags::{AssignTags, Tag, Tags, WriteTag};
+use contract::tags::{AssignTags, BulkTags, Tag, Tags, WriteTag};
 use domain::id::{ProjectId, TagId};
 use domain::permission::Permission;
 use store::tags::TagRow;
@@ -11,6 +11,8 @@ use crate::error::{ControlError, Result};
 use crate::state::Control;
 
 const NAME_LENGTH_MAX: usize = 40;
+/// Projects that are tagged at once.
+const BULK_PROJECTS_MAX: usize = 200;
 /// Tags of an organization.
 const TAGS_MAX: usize = 100;
 
@@ -85,6 +87,39 @@ impl Control {
         self.record(actor, "project.tagged").resource("project", project, None).append(&mut write).await?;
         write.commit().await?;
         Ok(Tags { data: known.into_iter().filter(|tag| wanted.tags.contains(&tag.id)).map(shown).collect() })
+    }
+
+    /// Puts tags on many projects and takes others off, all or nothing.
+    ///
+    /// # Errors
+    /// `invalid` at the place of what is not there, or not seen.
+    pub async fn assign_tags_to_many(&self, actor: &Actor, wanted: BulkTags) -> Result<()> {
+        actor.require(Permission::ProjectsWrite)?;
+        if wanted.projects.is_empty() || wanted.projects.len() > BULK_PROJECTS_MAX {
+            return Err(ControlError::invalid("/projects", "length", format!("1 to {BULK_PROJECTS_MAX} projects")));
+        }
+        let mut write = self.store().write().await?;
+        let known = store::tags::all(&mut write, actor.organization).await?;
+        for (name, list) in [("add", &wanted.add), ("remove", &wanted.remove)] {
+            if let Some(place) = list.iter().position(|id| !known.iter().any(|tag| tag.id == *id)) {
+                return Err(ControlError::invalid(format!("/{name}/{place}"), "not-found", "the organization has no such tag"));
+            }
+        }
+        for (place, project) in wanted.projects.iter().enumerate() {
+            let row = store::projects::find(&mut write, actor.organization, *project).await?;
+            let row = row.filter(|row| actor.sight.project(row.id)).ok_or_else(|| {
+                ControlError::invalid(format!("/projects/{place}"), "not-found", "there is no such project, or you have no access to it")
+            })?;
+            for tag in &wanted.add {
+                store::tags::assign(&mut write, actor.organization, row.id, *tag).await?;
+            }
+            for tag in &wanted.remove {
+                store::tags::unassign(&mut write, actor.organization, row.id, *tag).await?;
+            }
+            self.record(actor, "project.tagged").resource("project", row.id, Some(&row.name)).append(&mut write).await?;
+        }
+        write.commit().await?;
+        Ok(())
     }
 }
 

@@ -39,6 +39,7 @@ impl Control {
     pub async fn create_token(&self, principal: &Principal, origin: &Origin, request: &CreateToken) -> Result<CreatedToken> {
         principal.require_session()?;
         principal.require_verified()?;
+        self.require_feature(contract::instance::Feature::Tokens).await?;
         let name = valid_name("/name", &request.name)?;
         if request.scopes.is_empty() {
             return Err(ControlError::invalid("/scopes", "empty", "A token without scopes can do nothing. Name at least one."));

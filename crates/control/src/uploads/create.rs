@@ -39,6 +39,7 @@ impl Control {
     /// Begins an upload for the actor's service.
     pub async fn begin_upload(&self, actor: &Actor) -> Result<Incoming> {
         actor.require(Permission::DeploymentsWrite)?;
+        self.require_feature(contract::instance::Feature::Uploads).await?;
         let service = actor.service()?;
         let folder = self.uploads_folder();
         let id = UploadId::new(self.clock(), self.entropy());

@@ -413,6 +413,8 @@ impl Seed {
                 bind_allowed: Vec::new(),
                 git_over_http: false,
                 builds_at_once: 2,
+                features_off: Default::default(),
+                audit_syslog: None,
             },
             faults,
         });

@@ -108,6 +108,16 @@ pub const KEYS: &[Key] = &[
         "10737418240",
         "what a replica may write into its own file system, where Docker's storage can limit it (overlay2 on XFS mounted with `pquota`, btrfs, zfs); `0`: no limit",
     ),
+    key(
+        "features_off",
+        "",
+        "features that nobody can use, separated by commas: `terminal`, `commands`, `uploads`, `tokens`, `organizations`",
+    ),
+    key(
+        "audit_syslog",
+        "",
+        "where the audit log goes besides the database (RFC 5424): `udp://host:514`, `tcp://host:601` or `unix:/dev/log`",
+    ),
     key("log", "info", "log level or filter, e.g. `info,control=debug`"),
     key("log_format", "text", "`text` or `json`"),
 ];

@@ -38,6 +38,8 @@ pub struct Configuration {
     pub mail: MailConfiguration,
     pub server: ServerConfiguration,
     pub log: LogConfiguration,
+    pub features_off: Vec<contract::instance::Feature>,
+    pub audit_syslog: Option<control::audit::SyslogTarget>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +76,11 @@ impl Configuration {
             mail: MailConfiguration::of(values)?,
             server: ServerConfiguration::of(values)?,
             log: LogConfiguration { filter: values.text("log").to_owned(), format },
+            features_off: values.list("features_off", "terminal, commands, uploads, tokens or organizations")?,
+            audit_syslog: match values.is_set("audit_syslog") {
+                true => Some(values.parse("audit_syslog", "udp://host:port, tcp://host:port or unix:/path")?),
+                false => None,
+            },
             file: values.file().map(PathBuf::from),
             ingress,
             data_dir,
@@ -116,6 +123,8 @@ mod tests {
             ("base_url = \"http://a.example/path\"", "", "base_url"),
             ("builds_at_once = 0", "", "builds_at_once"),
             ("log_format = \"xml\"", "", "log_format"),
+            ("features_off = \"doors\"", "", "features_off"),
+            ("audit_syslog = \"syslog.example\"", "", "audit_syslog"),
             ("smtp_url = \"http://a\"", "", "smtp_url"),
             ("smtp_url = \"smtp://a.example:25?x=y\"", "", "smtp_url"),
             ("trusted_proxies = \"10.0.0.0/40\"", "", "trusted_proxies"),

@@ -141,6 +141,8 @@ fn control_config(configuration: &Configuration, data_dir: &DataDir) -> ControlC
         bind_allowed: configuration.server.bind_allowed.clone(),
         git_over_http: configuration.server.git_over_http,
         builds_at_once: configuration.server.builds_at_once,
+        features_off: configuration.features_off.iter().copied().collect(),
+        audit_syslog: configuration.audit_syslog.clone(),
     }
 }
 

@@ -109,11 +109,25 @@ async fn database_and_key(configuration: &Configuration) -> Vec<Check> {
         Err(_) => return vec![bad("database", format!("{kind} does not answer within {} s", WAIT.as_secs()), remedy)],
     };
     let checks = match stored_check(&store).await {
-        Ok(check) => vec![ok("database", format!("{kind} answers")), key(configuration, check)],
+        Ok(check) => vec![ok("database", format!("{kind} answers")), integrity(&store).await, key(configuration, check)],
         Err(error) => vec![bad("database", format!("{kind}: {error}"), "run: seaway migrate")],
     };
     store.close().await;
     checks
+}
+
+/// Every page is read: seconds for a database of some gigabytes.
+async fn integrity(store: &Store) -> Check {
+    match store.integrity().await {
+        Ok(faults) if faults.is_empty() => ok("integrity", "the database finds no fault in itself"),
+        Ok(faults) => bad(
+            "integrity",
+            faults.join("; "),
+            "stop seaway, keep a copy of the database, then: seaway restore (the newest backup that is sound). Without a backup: \
+             sqlite3 seaway.db .recover, or for PostgreSQL pg_amcheck and REINDEX; see docs/operations.md, Repair",
+        ),
+        Err(error) => bad("integrity", error.to_string(), "check the disk and the log of the database"),
+    }
 }
 
 async fn stored_check(store: &Store) -> Result<Option<Vec<u8>>, store::StoreError> {

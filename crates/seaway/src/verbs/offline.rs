@@ -51,6 +51,8 @@ pub async fn control(configuration: &Configuration) -> Result<Control> {
             bind_allowed: configuration.server.bind_allowed.clone(),
             git_over_http: configuration.server.git_over_http,
             builds_at_once: configuration.server.builds_at_once,
+            features_off: Default::default(),
+            audit_syslog: None,
         },
         faults: Arc::new(control::deployments::NoFaults),
     }))

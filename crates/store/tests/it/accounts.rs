@@ -105,6 +105,8 @@ impl World {
             environment_id: None,
             service_id: None,
             addresses: Some(Json(vec!["192.0.2.0/24".into()])),
+            rate_requests: None,
+            rate_window_seconds: None,
             created_at: self.now(),
             expires_at: self.now() + TimeDelta::days(5),
             last_used_at: None,

@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod data_map;
 mod deployments;
+mod integrity;
 mod jobs;
 mod paging;
 mod portable;

@@ -283,7 +283,7 @@ async fn services_know_whether_they_changed_since_their_release() {
             "those being deleted do not count"
         );
         assert_eq!(store::services::all(&mut read).await.unwrap().len(), 2);
-        let filter = store::services::ServiceFilter { environment: Some(staging.id), project: None };
+        let filter = store::services::ServiceFilter { environment: Some(staging.id), ..Default::default() };
         assert_eq!(store::services::list(&mut read, organization, &filter, &Page::default()).await.unwrap().rows.len(), 1);
     })
     .await;
@@ -476,7 +476,7 @@ async fn credentials_domains_volumes_uploads_and_tags() {
         assert_eq!(store::credentials::find(&mut read, organization, credential.id).await.unwrap().unwrap().sealed_value, [8]);
         assert!(store::credentials::find(&mut read, two.organization, credential.id).await.unwrap().is_none());
         assert!(store::credentials::find_any(&mut read, credential.id).await.unwrap().is_some());
-        assert_eq!(store::credentials::count(&mut read, organization, &Default::default()).await.unwrap(), 1);
+        assert_eq!(store::credentials::count(&mut read, organization).await.unwrap(), 1);
         assert!(store::credentials::list(&mut read, organization, Some(CredentialKind::Registry), &page).await.unwrap().rows.is_empty());
         assert_eq!(store::credentials::list(&mut read, organization, None, &page).await.unwrap().rows.len(), 1);
         let domains = store::domains::all_of_service(&mut read, organization, service).await.unwrap();
@@ -503,7 +503,7 @@ async fn credentials_domains_volumes_uploads_and_tags() {
         assert_eq!(store::tags::all(&mut read, organization).await.unwrap()[0].color, "#1111ff");
         assert!(store::tags::find(&mut read, two.organization, tag.id).await.unwrap().is_none());
         assert_eq!(store::tags::of_projects(&mut read, organization).await.unwrap()[0].name, "blue");
-        let tagged = store::projects::ProjectFilter { tag: Some(tag.id) };
+        let tagged = store::projects::ProjectFilter { tag: Some(tag.id), ..Default::default() };
         assert_eq!(store::projects::list(&mut read, organization, &tagged, &page).await.unwrap().rows.len(), 1);
         assert!(store::projects::list(&mut read, two.organization, &tagged, &page).await.unwrap().rows.is_empty());
         drop(read);

@@ -22,13 +22,19 @@ pub fn endpoint() -> Endpoint {
 }
 
 async fn handle(request: HttpRequest, caller: Caller, control: Data<Control>, query: Query<AuditQuery>) -> Result<HttpResponse, ApiError> {
-    let csv = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.starts_with("text/csv"));
-    if csv {
-        let text = control.export_audit_events(&caller, &query.0).await?;
-        return Ok(HttpResponse::Ok()
-            .content_type("text/csv; charset=utf-8")
-            .insert_header(("content-disposition", "attachment; filename=\"audit-events.csv\""))
-            .body(text));
+    if wants_csv(&request) {
+        return Ok(as_csv(control.export_audit_events(&caller, &query.0).await?));
     }
     Ok(Answer::ok(control.list_audit_events(&caller, &query.0).await?).respond_to(&request))
+}
+
+pub(super) fn wants_csv(request: &HttpRequest) -> bool {
+    request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.starts_with("text/csv"))
+}
+
+pub(super) fn as_csv(text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header(("content-disposition", "attachment; filename=\"audit-events.csv\""))
+        .body(text)
 }

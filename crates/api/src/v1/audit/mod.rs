@@ -3,7 +3,8 @@
 use crate::endpoint::Endpoint;
 
 mod list;
+mod list_of_instance;
 
 pub fn endpoints() -> Vec<Endpoint> {
-    vec![list::endpoint()]
+    vec![list::endpoint(), list_of_instance::endpoint()]
 }

@@ -8,6 +8,7 @@ mod delete;
 mod leave;
 mod list;
 mod offer_ownership;
+mod plan_deletion;
 mod read;
 mod update;
 
@@ -16,6 +17,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         accept_ownership::endpoint(),
         create::endpoint(),
         delete::endpoint(),
+        plan_deletion::endpoint(),
         leave::endpoint(),
         list::endpoint(),
         offer_ownership::endpoint(),

@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 
+mod act;
 mod changes;
 mod create;
 mod delete;
@@ -16,6 +17,7 @@ mod update;
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
+        act::endpoint(),
         list::endpoint(),
         list_all::endpoint(),
         create::endpoint(),
