@@ -208,7 +208,7 @@ fn remove_proxy_only(headers: &mut HeaderMap) {
     }
 }
 
-fn is_proxy_only(name: &str) -> bool {
+pub fn is_proxy_only(name: &str) -> bool {
     let listed = |name: &str| {
         // Every listed name begins with one of these; most headers of a browser do not.
         matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p' | b'r' | b's'))

@@ -24,6 +24,7 @@ mod live;
 mod pages;
 mod persist;
 mod phase;
+mod policy;
 mod pool;
 mod process;
 mod proxy;
@@ -38,7 +39,7 @@ pub use config::{IngressConfig, Limits};
 pub use key_text::KeyText;
 pub use pages::{ERROR_HEADER, Page};
 pub use process::{Ingress, run};
-pub use routes::{Replica, RetryPolicy, RouteState, ServiceRoute};
+pub use routes::{Canary, Place, Policy, Redirect, RedirectRule, Replica, RetryPolicy, RouteState, ServiceRoute};
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]

@@ -284,7 +284,7 @@ impl ServiceLive {
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         match (state, hold.since) {
             (Some(RouteState::Holding), None) => hold.since = Some(Instant::now()),
-            (Some(RouteState::Holding), Some(_)) | (_, None) => {}
+            (Some(RouteState::Holding | RouteState::Paused | RouteState::Asleep), Some(_)) | (_, None) => {}
             (_, Some(since)) => {
                 hold.last_gap_ms = u64::try_from(since.elapsed().as_millis()).ok();
                 hold.since = None;
@@ -355,7 +355,9 @@ mod tests {
 
     #[tokio::test]
     async fn every_state_but_serving_takes_all_replicas_out() {
-        for state in [RouteState::Deploying, RouteState::Crashed, RouteState::Stopped, RouteState::Holding] {
+        for state in
+            [RouteState::Deploying, RouteState::Crashed, RouteState::Stopped, RouteState::Holding, RouteState::Paused, RouteState::Asleep]
+        {
             let service = ServiceLive::new("svc");
             service.activate(route(1, &[1]));
             let snapshot = service.active.load_full();

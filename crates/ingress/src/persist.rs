@@ -21,7 +21,11 @@ use crate::routes::{ServiceRoute, validate_id};
 /// A removed service keeps its generation this long, so that an overtaken worker cannot bring it back.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 const ROUTE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-const MAGIC: &str = "seaway-route/1 sha256=";
+const MAGIC: &str = "seaway-route/";
+const SUM: &str = " sha256=";
+/// Version 1 knows whole hosts only; what it can read without losing a policy is written as 1.
+const VERSION_PLAIN: u32 = 1;
+const VERSION: u32 = 2;
 const CURRENT: &str = "route";
 const PREVIOUS: &str = "previous";
 const WRITING: &str = "writing";
@@ -91,7 +95,8 @@ impl RouteStore {
         let writing = self.path(&stored.service, WRITING);
         let current = self.path(&stored.service, CURRENT);
         let previous = self.path(&stored.service, PREVIOUS);
-        let result = write_synced(&writing, &body).and_then(|()| {
+        let version = if stored.route.as_ref().is_none_or(ServiceRoute::is_plain) { VERSION_PLAIN } else { VERSION };
+        let result = write_synced(&writing, version, &body).and_then(|()| {
             if current.exists() {
                 remove_if_there(&previous)?;
                 fs::hard_link(&current, &previous)?;
@@ -112,6 +117,11 @@ impl RouteStore {
                 return Some(LoadedService { stored, is_last_good: false });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                // It stays for that newer version. The one before would lack what the owner has closed since.
+                warnings.push(format!("the route of {id} is not served: {error}"));
+                return None;
+            }
             Err(error) => {
                 warnings.push(format!("the route of {id} is damaged ({error}); the version before it is used"));
                 // Set aside: the next write must not make a last good version of it.
@@ -164,9 +174,9 @@ impl RouteStore {
     }
 }
 
-fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
+fn write_synced(path: &Path, version: u32, body: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let mut content = format!("{MAGIC}{}\n", checksum(body)).into_bytes();
+    let mut content = format!("{MAGIC}{version}{SUM}{}\n", checksum(body)).into_bytes();
     content.extend_from_slice(body);
     file.write_all(&content)?;
     file.sync_all()
@@ -179,7 +189,12 @@ fn read(path: &Path, id: &str) -> io::Result<Stored> {
     let line_end = content.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("no first line"))?;
     let (line, body) = content.split_at(line_end);
     let body = body.get(1..).unwrap_or_default();
-    let sum = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(MAGIC)).ok_or_else(|| damaged("no checksum"))?;
+    let line = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(MAGIC)).and_then(|line| line.split_once(SUM));
+    let (version, sum) = line.ok_or_else(|| damaged("no checksum"))?;
+    let version: u32 = version.parse().map_err(|_| damaged("no version"))?;
+    if version > VERSION {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, format!("it was written by a newer version of Seaway (format {version})")));
+    }
     if sum != checksum(body) {
         return Err(damaged("the checksum does not fit"));
     }

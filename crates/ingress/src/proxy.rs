@@ -197,7 +197,7 @@ impl Proxy {
                 Some(RouteState::Deploying) => return Err(Page::Deploying),
                 Some(RouteState::Crashed) => return Err(Page::Crashed),
                 Some(RouteState::Stopped) => return Err(Page::Stopped),
-                Some(RouteState::Holding) => self.hold(journey).await?,
+                Some(RouteState::Holding | RouteState::Paused | RouteState::Asleep) => self.hold(journey).await?,
                 Some(RouteState::Serving) => match active.pick(&journey.tried, service.next_turn()) {
                     Pick::Claimed(claim) => return Ok((active, claim)),
                     Pick::Outdated => {}
@@ -220,7 +220,7 @@ impl Proxy {
         tokio::pin!(changed);
         changed.as_mut().enable();
         // Looked at again, after the wake-up was registered: a change in between is not missed.
-        let is_holding = service.active.load().route.as_ref().is_some_and(|route| route.state == RouteState::Holding);
+        let is_holding = service.active.load().route.as_ref().is_some_and(|route| route.state.is_waiting());
         if is_holding && tokio::time::timeout_at(deadline, changed).await.is_err() {
             return Err(Page::HeldTooLong);
         }

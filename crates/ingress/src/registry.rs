@@ -97,14 +97,17 @@ impl Registry {
                 continue;
             };
             let mut book = self.book();
-            route.hosts.retain(|host| match book.table.owner(host) {
+            let service = route.service.clone();
+            let mut is_free = |key: &str| match book.table.owner(key) {
                 Some(owner) => {
-                    warnings.push(format!("the host {host} of service {} belongs to {owner} now and is left out", route.service));
+                    warnings.push(format!("the host {key} of service {service} belongs to {owner} now and is left out"));
                     false
                 }
                 None => true,
-            });
-            if let Err(error) = book.table.claim(&route.service, &route.hosts) {
+            };
+            route.hosts.retain(|host| is_free(host));
+            route.places.retain(|place| is_free(&place.key()));
+            if let Err(error) = book.table.claim(&route.service, &route.place_keys()) {
                 warnings.push(error.to_string());
                 continue;
             }
@@ -188,8 +191,8 @@ impl Registry {
         if before.route.as_deref() == stored.route.as_ref() && stored.generation == known {
             return Ok(acknowledged); // a repeat: it is on disk and active
         }
-        let hosts = stored.route.as_ref().map_or(&[][..], |route| &route.hosts);
-        let fresh = self.book().table.claim(&stored.service, hosts)?;
+        let keys = stored.route.as_ref().map(ServiceRoute::place_keys).unwrap_or_default();
+        let fresh = self.book().table.claim(&stored.service, &keys)?;
 
         let store = Arc::clone(&self.store);
         let writing = tokio::task::spawn_blocking(move || store.write(&stored).map(|()| stored)).await;

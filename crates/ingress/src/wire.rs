@@ -66,6 +66,37 @@ pub struct ServiceMetrics {
     pub hold_gap_ms: Option<u64>,
 }
 
+/// Something that the ingress asks for. Events are kept in memory, a bounded number; a client that lost some finds a service
+/// that has to be woken by its `held` above 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Grows by one with each event, from 1 at the start of the process.
+    pub sequence: u64,
+    pub at_ms: i64,
+    pub service: String,
+    pub kind: EventKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A request waits for a service that is `asleep`; repeated every few seconds while it does.
+    Wake,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    pub events: Vec<Event>,
+    /// Ask with this next time.
+    pub next: u64,
+    /// Of this process; another one begins at 1 again.
+    pub started_at_ms: i64,
+    /// Events between the asked and the first one were dropped.
+    pub lost: bool,
+}
+
 /// Why a call was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
