@@ -11,7 +11,8 @@ from .composed import Composed
 from .seaway import Seaway
 from .world import SCENARIOS, World
 
-GROUPS = ("core", "bad", "faults", "compose", "postgres")
+# Last those that restart Docker.
+GROUPS = ("core", "bad", "compose", "postgres", "faults")
 
 
 def main():
