@@ -102,7 +102,7 @@ class Composed(Seaway):
             until("Seaway answers", self.answers, START_SECONDS_MAX)
         except AssertionError as error:
             raise AssertionError(f"{error}\nhealth, when it last answered: {self.unwell}\n{self.compose('ps', check=False).stdout}\n{self.tail()}") from None
-        self.mark()
+        self.hold_mark()
         return self
 
     def answers(self):

@@ -70,10 +70,10 @@ class Seaway:
             until("Seaway answers", self.answers, START_SECONDS_MAX)
         except AssertionError as error:
             raise AssertionError(f"{error}\nhealth, when it last answered: {self.unwell}\n{self.tail()}") from None
-        self.mark()
+        self.hold_mark()
         return self
 
-    def mark(self):
+    def hold_mark(self):
         """Tells tests/leftovers.py whose it is."""
         if self.mark_file is None:
             self.mark_file = leftovers.mark((self.data / "agent" / "instance").read_text().strip(), self.data)
