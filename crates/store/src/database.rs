@@ -154,14 +154,22 @@ impl Store {
         let mut faults = Vec::new();
         match &self.shared.pool {
             Pool::Sqlite { readers, .. } => {
-                let rows: Vec<(String,)> =
-                    sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(readers).await.map_err(|error| self.shared.error(error))?;
-                faults.extend(rows.into_iter().map(|row| row.0).filter(|text| text != "ok"));
-                let rows: Vec<(String, Option<i64>, String, i64)> =
-                    sqlx::query_as("PRAGMA foreign_key_check").fetch_all(readers).await.map_err(|error| self.shared.error(error))?;
-                faults.extend(
-                    rows.into_iter().take(20).map(|(table, _, parent, _)| format!("a row of {table} refers to nothing in {parent}")),
-                );
+                let told: Result<Vec<(String,)>, _> = sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(readers).await;
+                match told {
+                    Ok(rows) => faults.extend(rows.into_iter().map(|row| row.0).filter(|text| text != "ok")),
+                    // Damage may keep the check itself from ending.
+                    Err(sqlx::Error::Database(error)) => faults.push(error.message().to_owned()),
+                    Err(error) => return Err(self.shared.error(error)),
+                }
+                let broken: Result<Vec<(String, Option<i64>, String, i64)>, _> =
+                    sqlx::query_as("PRAGMA foreign_key_check").fetch_all(readers).await;
+                match broken {
+                    Ok(rows) => faults.extend(
+                        rows.into_iter().take(20).map(|(table, _, parent, _)| format!("a row of {table} refers to nothing in {parent}")),
+                    ),
+                    // On damaged pages this check cannot end; the first one has told where.
+                    Err(error) => faults.push(format!("references cannot be checked: {error}")),
+                }
             }
             Pool::Postgres(pool) => {
                 let tables: Vec<(String,)> = sqlx::query_as("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()")
