@@ -14,12 +14,13 @@ use crate::problem::ApiError;
 pub struct IfMatch(pub Option<String>);
 
 impl IfMatch {
-    /// The version that a numbered `ETag` names.
+    /// The version that a numbered `ETag` names; `None` for any.
     ///
     /// # Errors
     /// `precondition-failed` for a tag that is not one of this resource.
     pub fn number(&self) -> Result<Option<i64>, ApiError> {
-        let Some(text) = &self.0 else { return Ok(None) };
+        // `*` is any version (RFC 9110, 13.1.1).
+        let Some(text) = self.0.as_ref().filter(|text| text.trim() != "*") else { return Ok(None) };
         let number = text.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|inner| inner.parse().ok());
         number.map(Some).ok_or_else(|| {
             ApiError::new(Code::PreconditionFailed, "If-Match does not name a version of this resource. Send the ETag of its last answer.")

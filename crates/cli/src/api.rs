@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::Problem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,7 +32,7 @@ pub struct Api {
 pub enum Right {
     Nobody,
     Token(String),
-    /// While `login` makes a token.
+    /// For one verb; see [`crate::session`].
     Session {
         cookie: String,
         csrf: String,
@@ -82,9 +82,17 @@ impl Api {
         decode(self.send(Method::PATCH, path, Some(body)).await?, &self.url).await
     }
 
-    /// Signs in and gives the cookie with the answer.
-    pub async fn sign_in(&self, body: &Value) -> Result<(String, Value)> {
-        let response = self.send(Method::POST, "/log-in", Some(body)).await?;
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        decode(self.send(Method::PUT, path, Some(body)).await?, &self.url).await
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        decode(self.send(Method::DELETE, path, None::<&()>).await?, &self.url).await
+    }
+
+    /// A POST that begins a session (`/log-in`, `/setup`): the cookie, and the answer.
+    pub async fn begin_session(&self, path: &str, body: &Value) -> Result<(String, Value)> {
+        let response = self.send(Method::POST, path, Some(body)).await?;
         let cookies =
             response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned));
         let cookie = cookies.collect::<Vec<_>>().join("; ");
@@ -170,7 +178,7 @@ impl Api {
             Right::Nobody => {}
             Right::Token(token) => request = request.bearer_auth(token),
             Right::Session { cookie, csrf } => {
-                request = request.header(COOKIE, cookie).header("x-csrf-token", csrf).header(ORIGIN, &self.url);
+                request = request.header(COOKIE, cookie).header("x-csrf-token", csrf);
             }
         }
         request

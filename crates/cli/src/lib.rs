@@ -3,20 +3,25 @@
 //! It must never: ask a question without a terminal, create what was not named, send a token to another instance than it
 //! belongs to, print a secret without `--reveal`, or print anywhere but in [`output`].
 //!
-//! To add a verb: a variant in [`Verb`] and its file in `verbs/`; a line in docs/cli.md. Every verb that reads answers
-//! `--json` too.
+//! To add a verb: its declaration and its work in a file of `verbs/`, a variant in [`Verb`], a line in `verbs/mod.rs`, then
+//! `UPDATE=1 cargo test -p seaway` writes docs/cli.md. Every verb answers `--json` too, through [`output`].
 
 mod api;
 mod archive;
 mod arguments;
+mod configuration;
 mod failure;
 mod follow;
+mod git;
+mod input;
 mod link;
 mod output;
+mod session;
 mod settings;
 mod target;
 mod terminal;
 mod time;
+mod units;
 mod verbs;
 
 use std::process::ExitCode;
@@ -25,6 +30,7 @@ use clap::CommandFactory;
 
 pub use arguments::{Globals, Verb};
 pub use failure::{Failure, codes};
+pub use verbs::audit::AuditVerb;
 
 /// Runs a verb; `C` is the whole command line, for completions.
 pub fn run<C: CommandFactory>(globals: Globals, verb: Verb) -> ExitCode {

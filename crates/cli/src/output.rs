@@ -1,13 +1,13 @@
 //! The only place that prints. Data goes to the standard output, remarks and errors to the standard error. No colours: what
 //! is important is said in words, so `NO_COLOR` holds by itself.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use contract::logs::LogLine;
 use serde::Serialize;
 
-use crate::failure::{Failure, Result};
+use crate::failure::Failure;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -34,6 +34,11 @@ impl Output {
         let _reader_is_gone = out.write_all(bytes).and_then(|()| out.flush());
     }
 
+    /// The beginning of a line that the person ends.
+    pub fn question(self, text: &str) {
+        write(&mut std::io::stderr().lock(), &format!("{text}: "));
+    }
+
     /// A line beside the data.
     pub fn remark(self, text: impl AsRef<str>) {
         write(&mut std::io::stderr().lock(), &format!("{}\n", text.as_ref()));
@@ -58,6 +63,14 @@ impl Output {
         for line in columns(headings, &rows) {
             self.line(line);
         }
+    }
+
+    /// Names with their values: one document with `--json`, else two columns without a heading.
+    pub fn record(self, value: &impl Serialize, pairs: &[(&str, String)]) {
+        self.answer(value, || {
+            let rows: Vec<Vec<String>> = pairs.iter().map(|(name, text)| vec![format!("{name}:"), clean(text)]).collect();
+            columns(&["", ""], &rows).into_iter().skip(1).collect()
+        });
     }
 
     pub fn log_line(self, line: &LogLine) {
@@ -95,38 +108,6 @@ impl Output {
         clap_complete::generate(shell, command, "seaway", &mut script);
         self.bytes(&script);
         ExitCode::SUCCESS
-    }
-
-    /// Asks on the terminal.
-    ///
-    /// # Errors
-    /// `Usage` without a terminal: nothing is ever taken for granted.
-    pub fn ask(self, question: &str, instead: &str) -> Result<String> {
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("there is no terminal to ask {question:?}; {instead}")));
-        }
-        write(&mut std::io::stderr().lock(), &format!("{question}: "));
-        let mut text = String::new();
-        std::io::stdin().read_line(&mut text).map_err(|error| Failure::other(format!("the answer cannot be read: {error}")))?;
-        Ok(text.trim().to_owned())
-    }
-
-    pub fn ask_secret(self, question: &str, instead: &str) -> Result<String> {
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(format!("there is no terminal to ask {question:?}; {instead}")));
-        }
-        rpassword::prompt_password(format!("{question}: ")).map_err(|error| Failure::other(format!("the answer cannot be read: {error}")))
-    }
-
-    /// Asks before something is lost.
-    pub fn confirm(self, yes: bool, what: &str) -> Result<()> {
-        if yes {
-            return Ok(());
-        }
-        match self.ask(&format!("{what} Type yes to go on"), "add -y")?.as_str() {
-            "yes" | "y" => Ok(()),
-            _ => Err(Failure::other("nothing was changed")),
-        }
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Instance {
     /// So that `logout` can revoke it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
+    /// Chosen by `orgs switch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
 }
 
 impl std::fmt::Debug for Instance {
@@ -106,7 +109,7 @@ mod tests {
         let path = folder.path().join("a/config.toml");
         assert!(Settings::read(&path).unwrap().instances.is_empty());
         let mut settings = Settings { current: Some("https://x".into()), ..Settings::default() };
-        settings.instances.insert("https://x".into(), Instance { token: "sea_pat_1".into(), token_id: None });
+        settings.instances.insert("https://x".into(), Instance { token: "sea_pat_1".into(), token_id: None, organization: None });
         settings.write(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Settings::read(&path).unwrap().instances["https://x"].token, "sea_pat_1");

@@ -61,6 +61,33 @@ impl Context {
         Api::new(&url, Right::Token(token))
     }
 
+    /// The organization that the verb is about: named, the linked folder's, the one switched to, the only or default one.
+    pub async fn organization(&self, api: &Api) -> Result<String> {
+        let linked = self.link.as_ref().map(|(_, link)| link.organization.clone());
+        let switched = || self.settings.instances.get(api.url()).and_then(|instance| instance.organization.clone());
+        match (&self.globals.organization, linked.or_else(switched)) {
+            (None, Some(organization)) => Ok(organization),
+            (name, _) => organization_of(api, name.as_deref()).await,
+        }
+    }
+
+    /// The project that the verb is about: named, or the linked folder's.
+    pub async fn project(&self, api: &Api) -> Result<String> {
+        match (&self.globals.project, &self.link) {
+            (Some(project), _) => project_of(api, &self.organization(api).await?, project).await,
+            (None, Some((_, link))) => Ok(link.project.clone()),
+            (None, None) => Err(Failure::usage("no project is named; add --project NAME, or link this folder: seaway link")),
+        }
+    }
+
+    /// The environment that the verb is about: named, the linked folder's, or the project's default one.
+    pub async fn environment(&self, api: &Api) -> Result<String> {
+        match (&self.globals.project, &self.globals.environment, &self.link) {
+            (None, None, Some((_, link))) => Ok(link.environment.clone()),
+            (_, name, _) => environment_of(api, &self.project(api).await?, name.as_deref()).await,
+        }
+    }
+
     /// The service that the verb is about.
     pub async fn target(&self, api: &Api) -> Result<Target> {
         if let Some(name) = &self.globals.app {
@@ -102,9 +129,20 @@ impl Context {
         let (organization, project, service) = match parts.as_slice() {
             [organization, project, service] => (Some(*organization), *project, *service),
             [project, service] => (None, *project, *service),
-            _ => return Err(Failure::usage(format!("{name:?} is neither ORGANIZATION/PROJECT/SERVICE nor a service's id"))),
+            [service] if self.globals.project.is_some() || self.link.is_some() => {
+                let (organization, project) = (self.organization(api).await?, self.project(api).await?);
+                return self.in_environment(api, organization, project, self.globals.environment.as_deref(), service, name).await;
+            }
+            _ => {
+                return Err(Failure::usage(format!(
+                    "{name:?} names no service: write PROJECT/SERVICE, ORGANIZATION/PROJECT/SERVICE or a service's id"
+                )));
+            }
         };
-        let organization = organization_of(api, organization).await?;
+        let organization = match organization {
+            Some(organization) => organization_of(api, Some(organization)).await?,
+            None => self.organization(api).await?,
+        };
         let project = project_of(api, &organization, project).await?;
         self.in_environment(api, organization, project, self.globals.environment.as_deref(), service, name).await
     }
@@ -134,8 +172,18 @@ pub fn one<'a>(items: &'a [Value], name: &str) -> Option<&'a Value> {
     ["id", "slug", "name"].iter().find_map(|key| items.iter().find(|item| text(item, key) == name))
 }
 
+/// The item of a list that is named by id, slug or name.
+///
+/// # Errors
+/// `NotFound`, with what there is.
+pub async fn find(api: &Api, path: &str, what: &str, name: &str) -> Result<Value> {
+    let all: Vec<Value> = api.all(path).await?;
+    one(&all, name).cloned().ok_or_else(|| missing(what, name, &all))
+}
+
 fn missing(what: &str, name: &str, items: &[Value]) -> Failure {
-    let known: Vec<&str> = items.iter().map(|item| text(item, "slug")).filter(|slug| !slug.is_empty()).take(20).collect();
+    let called = |item| ["slug", "name", "id"].iter().map(|key| text(item, key)).find(|word| !word.is_empty());
+    let known: Vec<&str> = items.iter().filter_map(called).take(20).collect();
     let known = if known.is_empty() { "there is none yet".to_owned() } else { format!("there are: {}", known.join(", ")) };
     Failure::NotFound(format!("there is no {what} {name:?}; {known}"))
 }
@@ -154,7 +202,7 @@ pub async fn organization_of(api: &Api, name: Option<&str>) -> Result<String> {
     }
     let me: Value = api.get("/me").await?;
     match text(&me, "default_organization") {
-        "" => Err(Failure::usage("you are in several organizations; name one with --organization")),
+        "" => Err(Failure::usage("you are in several organizations; name one with --organization, or choose one: seaway orgs switch NAME")),
         id => Ok(id.to_owned()),
     }
 }

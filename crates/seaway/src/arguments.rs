@@ -104,6 +104,8 @@ pub struct PassphraseArguments {
 pub enum AuditVerb {
     /// Recompute the chains: tells the first entry that was changed, removed or put in
     Verify,
+    #[command(flatten)]
+    Client(cli::AuditVerb),
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
 use contract::deployments::{CreateDeployment, Deployment};
 use domain::deployment::Phase;
 use serde_json::{Value, json};
 
+use super::{credentials, source};
 use crate::api::Api;
 use crate::archive;
 use crate::failure::{Failure, Result};
@@ -17,22 +19,43 @@ use crate::target::{Context, Target, text};
 const WAIT_SECONDS: u32 = 30;
 const TAIL_LINES: usize = 20;
 
-pub struct Order {
-    pub git: Option<String>,
-    pub reference: Option<String>,
-    pub image: Option<String>,
-    pub archive: bool,
-    pub folder: Option<PathBuf>,
-    pub clean: bool,
-    pub title: Option<String>,
-    pub detach: bool,
+/// Deploy the linked folder, or a git repository, or an image; follows the log to the end
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// Deploy this git repository from now on
+    #[arg(long, value_name = "URL", conflicts_with_all = ["image", "upload"])]
+    git: Option<String>,
+    /// Branch, tag or commit
+    #[arg(long = "ref", value_name = "REF")]
+    reference: Option<String>,
+    /// Deploy this image from now on
+    #[arg(long, value_name = "NAME", conflicts_with = "upload")]
+    image: Option<String>,
+    /// Name of the credential of the repository or the registry
+    #[arg(long, value_name = "NAME")]
+    credential: Option<String>,
+    /// Send this folder, whatever the service's source is
+    #[arg(long, alias = "archive")]
+    upload: bool,
+    /// The folder to send
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Build without the cache
+    #[arg(long)]
+    clean: bool,
+    /// Shown in the history
+    #[arg(long)]
+    title: Option<String>,
+    /// Do not wait for the end
+    #[arg(short = 'd', long)]
+    detach: bool,
 }
 
-pub async fn deploy(context: &Context, order: Order) -> Result<ExitCode> {
+pub async fn run(context: &Context, order: Deploy) -> Result<ExitCode> {
     let api = context.api()?;
     let target = context.target(&api).await?;
     let path = format!("/services/{}", target.service);
-    if let Some(patch) = new_source(&order) {
+    if let Some(patch) = new_source(&api, &target, &order).await? {
         let _service: Value = api.patch(&format!("{path}?deploy=false"), &json!({"configuration": patch})).await?;
     }
     let upload = match uploads(&api, &order, &path).await? {
@@ -52,18 +75,25 @@ pub async fn deploy(context: &Context, order: Order) -> Result<ExitCode> {
     watch(context, &api, deployment, order.detach).await
 }
 
-/// What the command line says about the source, as a change of the configuration.
-fn new_source(order: &Order) -> Option<Value> {
-    if let Some(url) = &order.git {
-        return Some(json!({"source": {"type": "git", "url": url}}));
-    }
-    let image = order.image.as_ref()?;
-    Some(json!({"source": {"type": "image", "reference": image}, "builder": {"type": "none"}}))
+/// What the command line says about the source, as a change of the configuration. Without a new credential the present one
+/// stays with the repository that it is for.
+async fn new_source(api: &Api, target: &Target, order: &Deploy) -> Result<Option<Value>> {
+    let credential = match &order.credential {
+        Some(name) => Some(credentials::id_of(api, &target.organization, name).await?),
+        None => None,
+    };
+    Ok(match (&order.git, &order.image, credential) {
+        (Some(url), _, None) => Some(json!({"source": {"type": "git", "url": url}})),
+        (Some(url), _, credential) => Some(source::git(url, None, credential, false, false)),
+        (None, Some(image), credential) => Some(source::image_of(image, credential)),
+        (None, None, Some(credential)) => Some(json!({"source": {"credential": credential}})),
+        (None, None, None) => None,
+    })
 }
 
 /// A folder is sent when it was asked for, or when the service has no other source.
-async fn uploads(api: &Api, order: &Order, path: &str) -> Result<bool> {
-    if order.archive || order.folder.is_some() {
+async fn uploads(api: &Api, order: &Deploy, path: &str) -> Result<bool> {
+    if order.upload || order.folder.is_some() {
         return Ok(true);
     }
     if order.git.is_some() || order.image.is_some() {
@@ -74,7 +104,7 @@ async fn uploads(api: &Api, order: &Order, path: &str) -> Result<bool> {
     Ok(matches!(kind, None | Some("archive")))
 }
 
-async fn send_folder(context: &Context, api: &Api, order: &Order, target: &Target) -> Result<String> {
+async fn send_folder(context: &Context, api: &Api, order: &Deploy, target: &Target) -> Result<String> {
     let linked = context.link.as_ref().map(|(folder, _)| folder.clone());
     let Some(folder) = order.folder.clone().or(linked) else {
         return Err(Failure::usage(
@@ -132,7 +162,7 @@ async fn wait(api: &Api, mut deployment: Deployment) -> Result<Deployment> {
 }
 
 /// What a person wants to know at the end.
-fn summary(deployment: &Deployment) -> Vec<String> {
+pub fn summary(deployment: &Deployment) -> Vec<String> {
     let mut lines = Vec::new();
     match deployment.phase {
         Phase::Live => {

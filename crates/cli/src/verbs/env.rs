@@ -1,17 +1,121 @@
 //! Variables.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::PathBuf;
 
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::api::{Api, segment};
-use crate::arguments::{EnvVerb, Kind, Level};
+use crate::arguments::When;
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::target::{Context, text};
 
-const INPUT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Whose variables.
+#[derive(Debug, Args, Default)]
+pub struct Level {
+    /// Of the whole project
+    #[arg(long = "of-project", conflicts_with = "of_environment")]
+    pub of_project: bool,
+    /// Of the whole environment
+    #[arg(long = "of-environment")]
+    pub of_environment: bool,
+}
+
+/// Of which kind.
+#[derive(Debug, Args, Default)]
+pub struct Kind {
+    /// Shown only to those who may reveal it
+    #[arg(long, conflicts_with = "sealed")]
+    pub secret: bool,
+    /// Never shown again to anybody
+    #[arg(long)]
+    pub sealed: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EnvVerb {
+    /// Names, kinds, and the values of plain ones
+    Ls {
+        #[command(flatten)]
+        level: Level,
+    },
+    /// NAME=VALUE…; NAME alone asks for the value, or reads the next line of the input
+    Set {
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        variables: Vec<String>,
+        #[command(flatten)]
+        kind: Kind,
+        #[command(flatten)]
+        level: Level,
+        #[command(flatten)]
+        when: When,
+    },
+    /// One value; a secret one needs --reveal
+    Get {
+        name: String,
+        #[arg(long)]
+        reveal: bool,
+        #[command(flatten)]
+        level: Level,
+    },
+    /// Remove variables
+    Unset {
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        level: Level,
+        #[command(flatten)]
+        when: When,
+    },
+    /// Set what a .env file names; `-` reads the input
+    Import {
+        file: PathBuf,
+        /// Remove what the file does not name
+        #[arg(long)]
+        replace: bool,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        kind: Kind,
+        #[command(flatten)]
+        level: Level,
+        #[command(flatten)]
+        when: When,
+    },
+    /// Print as a .env text
+    Export {
+        #[arg(long)]
+        reveal: bool,
+        #[command(flatten)]
+        level: Level,
+    },
+    /// Write a .env file into this folder
+    Pull {
+        #[arg(default_value = ".env")]
+        file: PathBuf,
+        #[arg(long)]
+        reveal: bool,
+        #[command(flatten)]
+        level: Level,
+    },
+    /// Earlier values of a variable
+    History {
+        name: String,
+        #[command(flatten)]
+        level: Level,
+    },
+    /// Make an earlier value the present one
+    Restore {
+        name: String,
+        version: u64,
+        #[command(flatten)]
+        level: Level,
+        #[command(flatten)]
+        when: When,
+    },
+}
 
 pub async fn run(context: &Context, verb: EnvVerb) -> Result<()> {
     let api = context.api()?;
@@ -23,22 +127,25 @@ pub async fn run(context: &Context, verb: EnvVerb) -> Result<()> {
                 vec![text(variable, "name").to_owned(), text(variable, "kind").to_owned(), shown(variable)]
             });
         }
-        EnvVerb::Set { variables, kind, level } => {
+        EnvVerb::Set { variables, kind, level, when } => {
             let owner = owner(context, &api, &level).await?;
             let mut set = Vec::new();
             for variable in variables {
                 let (name, value) = match variable.split_once('=') {
                     Some((name, value)) => (name.to_owned(), value.to_owned()),
                     // Not on the command line: other users of the machine could read it there.
-                    None => (variable, read_input("-".as_ref())?.trim_end_matches('\n').to_owned()),
+                    None => {
+                        let value = input::secret(&format!("Value of {variable}"))?;
+                        (variable, value.reveal().clone())
+                    }
                 };
                 set.push(with_kind(json!({"name": name, "value": value}), &kind));
             }
-            changed(context, &api.patch(&format!("{owner}/variables"), &json!({"set": set})).await?);
+            changed(context, &api.patch(&format!("{owner}/variables?deploy={}", !when.draft), &json!({"set": set})).await?);
         }
-        EnvVerb::Unset { names, level } => {
+        EnvVerb::Unset { names, level, when } => {
             let owner = owner(context, &api, &level).await?;
-            changed(context, &api.patch(&format!("{owner}/variables"), &json!({"unset": names})).await?);
+            changed(context, &api.patch(&format!("{owner}/variables?deploy={}", !when.draft), &json!({"unset": names})).await?);
         }
         EnvVerb::Get { name, reveal, level } => {
             let owner = owner(context, &api, &level).await?;
@@ -51,23 +158,38 @@ pub async fn run(context: &Context, verb: EnvVerb) -> Result<()> {
             })?;
             output.answer(&json!({"name": name, "value": value}), || vec![value.clone()]);
         }
-        EnvVerb::Import { file, replace, kind, level } => {
+        EnvVerb::Import { file, replace, dry_run, kind, level, when } => {
             let owner = owner(context, &api, &level).await?;
-            let body = with_kind(json!({"text": read_input(&file)?, "replace": replace}), &kind);
-            changed(context, &api.post(&format!("{owner}/variables/import"), &body).await?);
+            let body = with_kind(json!({"text": input::read(&file)?, "replace": replace}), &kind);
+            changed(context, &api.post(&format!("{owner}/variables/import?dry_run={dry_run}&deploy={}", !when.draft), &body).await?);
         }
         EnvVerb::Export { reveal, level } => {
             let owner = owner(context, &api, &level).await?;
             let text = export(context, &api, &owner, reveal).await?;
             output.bytes(text.as_bytes());
         }
+        EnvVerb::History { name, level } => {
+            let path = format!("{}/variables/{}/versions", owner(context, &api, &level).await?, segment(&name));
+            let versions: Vec<Value> = api.all(&path).await?;
+            output.table(&versions, &["VERSION", "KIND", "WHEN", "BY", "VALUE", ""], |version| {
+                let number = version.get("version").map(Value::to_string).unwrap_or_default();
+                let present = version.get("current") == Some(&Value::Bool(true));
+                let at = |key: &str| text(version, key).to_owned();
+                vec![number, at("kind"), at("created_at"), at("author"), shown(version), if present { "present" } else { "" }.to_owned()]
+            });
+        }
+        EnvVerb::Restore { name, version, level, when } => {
+            let owner = owner(context, &api, &level).await?;
+            let path = format!("{owner}/variables/{}/restore?deploy={}", segment(&name), !when.draft);
+            changed(context, &api.post(&path, &json!({"version": version})).await?);
+        }
         EnvVerb::Pull { file, reveal, level } => {
             let owner = owner(context, &api, &level).await?;
             if file.exists() {
-                output.confirm(context.globals.yes, &format!("{} is there already and will be replaced.", file.display()))?;
+                input::confirm(output, context.globals.yes, &format!("{} is there already and will be replaced.", file.display()))?;
             }
             let text = export(context, &api, &owner, reveal).await?;
-            write_private(&file, &text)?;
+            input::write_private(&file, &text)?;
             output.answer(&json!({"file": file}), || vec![format!("{} written; keep it out of git", file.display())]);
         }
     }
@@ -87,7 +209,7 @@ async fn list(api: &Api, owner: &str) -> Result<Vec<Value>> {
     api.all(&format!("{owner}/variables")).await
 }
 
-fn with_kind(mut body: Value, kind: &Kind) -> Value {
+pub fn with_kind(mut body: Value, kind: &Kind) -> Value {
     let word = if kind.sealed { "sealed" } else { "secret" };
     if let Some(body) = body.as_object_mut().filter(|_| kind.sealed || kind.secret) {
         body.insert("kind".to_owned(), Value::String(word.to_owned()));
@@ -149,7 +271,8 @@ fn quoted(value: &str) -> String {
     text
 }
 
-fn changed(context: &Context, answer: &Value) {
+/// What a change of variables or files did.
+pub fn changed(context: &Context, answer: &Value) {
     context.output.answer(answer, || {
         let names = |key: &str| -> Vec<&str> {
             answer.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
@@ -169,23 +292,6 @@ fn changed(context: &Context, answer: &Value) {
         );
         lines
     });
-}
-
-fn read_input(path: &Path) -> Result<String> {
-    let fail = |error: std::io::Error| Failure::other(format!("{}: {error}", path.display()));
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(fail)?;
-    } else {
-        std::fs::File::open(path).map_err(fail)?.take(INPUT_BYTES_MAX).read_to_string(&mut text).map_err(fail)?;
-    }
-    Ok(text)
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let fail = |error: std::io::Error| Failure::other(format!("{}: {error}", path.display()));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(fail)?;
-    file.write_all(text.as_bytes()).map_err(fail)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use contract::runs::{CreateRun, CreateTerminal, Run, Terminal};
+use clap::Args;
+use contract::runs::{CreateRun, CreateTerminal, Run as Made, Terminal};
 use serde_json::json;
 
 use crate::failure::{Failure, Result};
@@ -12,12 +13,36 @@ use crate::terminal;
 
 const POLL: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// Run a command once in the current release; its exit code is the client's
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Do not wait for the end
+    #[arg(short = 'd', long)]
+    detach: bool,
+    /// Seconds after which it is ended
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Open a terminal in a running replica
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// web.1; default: the first one that runs
+    #[arg(long)]
+    replica: Option<String>,
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
 /// Runs a command, streams what it prints, ends with its exit code.
-pub async fn run(context: &Context, command: Vec<String>, timeout_seconds: Option<u32>, detach: bool) -> Result<ExitCode> {
+pub async fn run(context: &Context, wanted: Run) -> Result<ExitCode> {
+    let Run { detach, timeout: timeout_seconds, command } = wanted;
     let api = context.api()?;
     let target = context.target(&api).await?;
     let output = context.output;
-    let made: Run = api.post(&format!("/services/{}/runs", target.service), &CreateRun { command, timeout_seconds }).await?;
+    let made: Made = api.post(&format!("/services/{}/runs", target.service), &CreateRun { command, timeout_seconds }).await?;
     if detach {
         output.answer(&made, || vec![made.id.to_string()]);
         return Ok(ExitCode::SUCCESS);
@@ -33,7 +58,7 @@ pub async fn run(context: &Context, command: Vec<String>, timeout_seconds: Optio
     })
     .await?;
     let ended = loop {
-        let run: Run = api.get(&format!("/runs/{}", made.id)).await?;
+        let run: Made = api.get(&format!("/runs/{}", made.id)).await?;
         if run.finished_at.is_some() {
             break run;
         }
@@ -48,7 +73,8 @@ pub async fn run(context: &Context, command: Vec<String>, timeout_seconds: Optio
     }
 }
 
-pub async fn terminal(context: &Context, replica: Option<String>, command: Vec<String>) -> Result<ExitCode> {
+pub async fn terminal(context: &Context, wanted: Exec) -> Result<ExitCode> {
+    let Exec { replica, command } = wanted;
     let api = context.api()?;
     let target = context.target(&api).await?;
     let command = Some(command).filter(|command| !command.is_empty());

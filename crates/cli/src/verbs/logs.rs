@@ -1,11 +1,11 @@
 //! Logs of the service, or of a deployment.
 
+use clap::Args;
 use contract::logs::LogPage;
 use domain::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::api::{Api, segment};
-use crate::arguments::LogsArguments;
 use crate::failure::{Failure, Result};
 use crate::follow::{Event, follow};
 use crate::target::{Context, text};
@@ -15,7 +15,32 @@ use crate::time;
 const TAIL_DEFAULT: u32 = 100;
 const TAIL_MAX: u32 = 10_000;
 
-pub async fn logs(context: &Context, arguments: LogsArguments) -> Result<()> {
+/// Lines of the app, or of a build
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Go on with new lines
+    #[arg(short = 'f', long)]
+    follow: bool,
+    /// The log of the newest deployment
+    #[arg(long)]
+    build: bool,
+    /// The log of this deployment
+    #[arg(long, value_name = "ID", conflicts_with = "build")]
+    deployment: Option<String>,
+    /// Lines from then on: 10m, 2h, 3d, or a time such as 2026-11-01T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The last lines
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    tail: Option<u32>,
+    /// Only lines with this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+}
+
+pub async fn run(context: &Context, arguments: Logs) -> Result<()> {
     let api = context.api()?;
     let (path, whole) = path_of(context, &api, &arguments).await?;
     let now = SystemClock.now();
@@ -58,7 +83,7 @@ pub async fn logs(context: &Context, arguments: LogsArguments) -> Result<()> {
 }
 
 /// Which log, and whether all of it is wanted.
-async fn path_of(context: &Context, api: &Api, arguments: &LogsArguments) -> Result<(String, bool)> {
+async fn path_of(context: &Context, api: &Api, arguments: &Logs) -> Result<(String, bool)> {
     if let Some(deployment) = &arguments.deployment {
         return Ok((format!("/deployments/{}/logs", segment(deployment)), true));
     }

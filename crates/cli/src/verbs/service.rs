@@ -1,9 +1,9 @@
-//! The service as a whole: state, releases, replicas, switching.
+//! The service as a whole: state, replicas, switching.
 
 use std::process::ExitCode;
 
+use clap::Args;
 use contract::deployments::Deployment;
-use contract::releases::Release;
 use contract::replicas::ServiceStatus;
 use domain::{Clock, SystemClock};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,52 @@ use super::deploy::watch;
 use crate::failure::{Failure, Result};
 use crate::target::{Context, text};
 use crate::time::ago;
+
+/// The service: state, address, replicas
+#[derive(Debug, Args)]
+pub struct Status {}
+
+/// The replicas
+#[derive(Debug, Args)]
+pub struct Ps {}
+
+/// Open the app in the browser
+#[derive(Debug, Args)]
+pub struct Open {
+    /// Only print the address
+    #[arg(long)]
+    print: bool,
+}
+
+/// Set the number of replicas: web=2 worker=1
+#[derive(Debug, Args)]
+pub struct Scale {
+    #[arg(required = true, value_name = "PROCESS=COUNT")]
+    processes: Vec<String>,
+    /// Do not wait for the end
+    #[arg(short = 'd', long)]
+    detach: bool,
+}
+
+/// Start every replica anew, without a gap
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// Do not wait for the end
+    #[arg(short = 'd', long)]
+    detach: bool,
+}
+
+/// Stop the service; its address says so
+#[derive(Debug, Args)]
+pub struct Stop {}
+
+/// Start a stopped service
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Do not wait for the end
+    #[arg(short = 'd', long)]
+    detach: bool,
+}
 
 pub async fn status(context: &Context) -> Result<()> {
     let api = context.api()?;
@@ -46,44 +92,9 @@ pub async fn replicas(context: &Context) -> Result<()> {
     Ok(())
 }
 
-pub async fn releases(context: &Context) -> Result<()> {
-    let api = context.api()?;
-    let target = context.target(&api).await?;
-    let releases: Vec<Release> = api.all(&format!("/services/{}/releases", target.service)).await?;
-    let now = SystemClock.now();
-    context.output.table(&releases, &["RELEASE", "", "WHEN", "WHY", "BY"], |release| {
-        let mark = match (release.current, release.rollback_possible) {
-            (true, _) => "serves",
-            (false, true) => "",
-            (false, false) => "image gone",
-        };
-        let author = release.author.clone().or(release.commit_author.clone()).unwrap_or_default();
-        vec![format!("v{}", release.version), mark.to_owned(), ago(release.created_at, now), release.reason.clone(), author]
-    });
-    Ok(())
-}
-
-pub async fn rollback(context: &Context, version: Option<String>, force: bool, detach: bool) -> Result<ExitCode> {
-    let api = context.api()?;
-    let target = context.target(&api).await?;
-    let version = match version {
-        None => None,
-        Some(text) => {
-            let number = text.trim_start_matches('v').parse::<u64>();
-            Some(number.map_err(|_| Failure::usage(format!("{text:?} is no release; write v4, or list them: seaway releases")))?)
-        }
-    };
-    let mut body = json!({"force": force});
-    if let (Some(version), Some(body)) = (version, body.as_object_mut()) {
-        body.insert("version".to_owned(), version.into());
-    }
-    let deployment: Deployment = api.post(&format!("/services/{}/rollback", target.service), &body).await?;
-    watch(context, &api, deployment, detach).await
-}
-
-pub async fn scale(context: &Context, processes: &[String], detach: bool) -> Result<ExitCode> {
+pub async fn scale(context: &Context, wanted: Scale) -> Result<ExitCode> {
     let mut counts = Map::new();
-    for text in processes {
+    for text in &wanted.processes {
         let parsed = text.split_once('=').and_then(|(name, count)| Some((name, count.parse::<u32>().ok()?)));
         let (name, count) = parsed.ok_or_else(|| Failure::usage(format!("{text:?} is not PROCESS=COUNT, e.g. web=2")))?;
         counts.insert(name.to_owned(), count.into());
@@ -91,19 +102,30 @@ pub async fn scale(context: &Context, processes: &[String], detach: bool) -> Res
     let api = context.api()?;
     let target = context.target(&api).await?;
     let answer: Value = api.post(&format!("/services/{}/scale", target.service), &json!({"processes": counts})).await?;
-    finish(context, &api, answer, detach).await
+    finish(context, &api, answer, wanted.detach).await
 }
 
-/// `restart`, `start` or `stop`.
-pub async fn switch(context: &Context, verb: &str, detach: bool) -> Result<ExitCode> {
+pub async fn restart(context: &Context, wanted: Restart) -> Result<ExitCode> {
     let api = context.api()?;
-    let target = context.target(&api).await?;
-    let answer: Value = api.post(&format!("/services/{}/{verb}", target.service), &json!({})).await?;
-    if verb == "stop" {
-        context.output.answer(&answer, || vec![format!("{} stops; start it again: seaway start", target.name)]);
-        return Ok(ExitCode::SUCCESS);
-    }
-    finish(context, &api, answer, detach).await
+    let answer = switch(context, &api, "restart").await?;
+    finish(context, &api, answer, wanted.detach).await
+}
+
+pub async fn start(context: &Context, wanted: Start) -> Result<ExitCode> {
+    let api = context.api()?;
+    let answer = switch(context, &api, "start").await?;
+    finish(context, &api, answer, wanted.detach).await
+}
+
+pub async fn stop(context: &Context) -> Result<()> {
+    let answer = switch(context, &context.api()?, "stop").await?;
+    context.output.answer(&answer, || vec!["the service stops; start it again: seaway start".to_owned()]);
+    Ok(())
+}
+
+async fn switch(context: &Context, api: &crate::api::Api, verb: &str) -> Result<Value> {
+    let target = context.target(api).await?;
+    api.post(&format!("/services/{}/{verb}", target.service), &json!({})).await
 }
 
 /// Some changes need no deployment (nothing runs yet, nothing changed): then there is nothing to follow.
@@ -117,7 +139,7 @@ async fn finish(context: &Context, api: &crate::api::Api, answer: Value, detach:
 }
 
 /// Prints the address; a browser is opened by the desktop's own handler of links when there is one.
-pub async fn open(context: &Context, print: bool) -> Result<()> {
+pub async fn open(context: &Context, wanted: Open) -> Result<()> {
     let api = context.api()?;
     let target = context.target(&api).await?;
     let status: ServiceStatus = api.get(&format!("/services/{}/status", target.service)).await?;
@@ -132,7 +154,7 @@ pub async fn open(context: &Context, print: bool) -> Result<()> {
         return Err(Failure::NotFound("the service has no address yet; deploy it: seaway deploy".to_owned()));
     }
     context.output.answer(&json!({"url": url}), || vec![url.clone()]);
-    if !print && !context.output.json() && !open_browser(&url) {
+    if !wanted.print && !context.output.json() && !open_browser(&url) {
         context.output.remark("no browser was found; open the address yourself");
     }
     Ok(())

@@ -21,6 +21,7 @@ use crate::{logging, runtime, say, serve, store_open};
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { mut settings, client, verb } = arguments;
     let verb = match verb {
+        Verb::Audit(AuditVerb::Client(verb)) => return Ok(cli::run::<Arguments>(client, cli::Verb::Audit(verb))),
         Verb::Client(verb) => return Ok(cli::run::<Arguments>(client, verb)),
         Verb::Agent => bail!("`seaway agent` comes with support for several servers; on one machine `seaway serve` does its work"),
         verb => verb,
