@@ -22,7 +22,7 @@ const pages = {
   "/cancel-email-change": { title: "Keep your present address", button: "Keep it", path: "/email-changes/cancel", fields: [], done: "The change is cancelled." },
   "/invitation": {
     title: "You were invited", button: "Make an account and join", path: "/sign-up", token: "invitation",
-    intro: "With an account already: POST the token to /api/v1/invitations/accept with a personal token.",
+    intro: "With an account already: seaway invitations accept LINK",
     fields: [{ name: "name", label: "Your name", autocomplete: "name" }, { name: "email", label: "E-mail address (the invited one)", type: "email", autocomplete: "email" }, password],
     done: "Look into your mail for the code that confirms the address.",
   },

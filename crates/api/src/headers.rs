@@ -14,7 +14,7 @@ const ALWAYS: [(&str, &str); 6] = [
          object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
 ];
-/// Without `includeSubDomains`: apps below the panel's host may be served over plain http.
+/// Without `includeSubDomains`: apps below the API's host may be served over plain http.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 /// Sets what is not set yet. `https` adds HSTS.

@@ -88,7 +88,7 @@ impl Page {
             Self::UnknownHost => "No service has this address. If it is yours, check the domain's spelling and the service's domains.",
             Self::Deploying => "The first release is on its way. This page reloads by itself in a few seconds.",
             Self::Crashed => "Its last release stopped running. If it is yours, the service's logs tell why.",
-            Self::Stopped => "Its owner stopped it. If it is yours, start it again in the dashboard.",
+            Self::Stopped => "Its owner stopped it. If it is yours, start it again with `seaway start`.",
             Self::Unreachable => {
                 "No connection to it could be opened. If it is yours, check that it listens on the port it was given, on 0.0.0.0."
             }

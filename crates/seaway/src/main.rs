@@ -7,6 +7,9 @@
 mod arguments;
 mod configuration;
 mod data_dir;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+mod documents;
 mod logging;
 mod master_key;
 mod runtime;

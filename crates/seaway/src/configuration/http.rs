@@ -1,4 +1,4 @@
-//! The API and the panel.
+//! Where the API listens, and under which address people reach it.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -24,9 +24,9 @@ const fn secret(name: &'static str, meaning: &'static str) -> Key {
 
 pub const KEYS: &[Key] = &[
     key("data_dir", "data", "database (SQLite), master key, uploads, outbox, logs, server state, routes; made with mode 0700"),
-    key("listen", "127.0.0.1:8080", "addresses of the API and the panel, separated by commas"),
-    key("base_url", "http://localhost:8080", "how people reach the panel; every link is made from it, never from a request"),
-    key("hosts", "", "further host names that the panel answers to, separated by commas; others than these and that of `base_url` get 421"),
+    key("listen", "127.0.0.1:8080", "addresses that the API listens on, separated by commas"),
+    key("base_url", "http://localhost:8080", "how people reach the API; every link is made from it, never from a request"),
+    key("hosts", "", "further host names that the API answers to, separated by commas; others than these and that of `base_url` get 421"),
     key("trusted_proxies", "", "networks whose `X-Forwarded-*` is believed, separated by commas"),
     key("http_workers", "", "threads that serve the API; default: the cores, at least 2, at most 8"),
     key("rate_limit_default", "600", "requests per minute and caller"),

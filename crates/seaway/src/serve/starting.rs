@@ -1,4 +1,4 @@
-//! Answers 503 on the panel's port while the database is not ready: a load balancer or a person sees why, instead of nothing.
+//! Answers 503 on the API's port while the database is not ready: a load balancer or a person sees why, instead of nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;

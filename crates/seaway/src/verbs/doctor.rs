@@ -54,7 +54,7 @@ pub async fn run(configuration: &Configuration, json: bool) -> Result<ExitCode> 
     checks.push(docker(configuration).await);
     checks.push(firewall(configuration));
     checks.push(git());
-    checks.push(panel(configuration, serves).await);
+    checks.push(listen(configuration, serves).await);
     checks.push(ingress(configuration).await);
     checks.push(base_domain(configuration).await);
     checks.push(mail(configuration).await);
@@ -155,7 +155,11 @@ fn disk(data_dir: &Path) -> Check {
             let free = facts.f_bavail.saturating_mul(facts.f_frsize);
             let text = format!("{} free at {}", gibibytes(free), place.display());
             match free < DISK_FREE_BYTES_MIN {
-                true => bad("disk", text, "free some space: builds and databases fail on a full disk (seaway's clean-up is in the panel)"),
+                true => bad(
+                    "disk",
+                    text,
+                    "free some space: builds and databases fail on a full disk (what nothing needs any more: `seaway instance cleanup`)",
+                ),
                 false => ok("disk", text),
             }
         }
@@ -213,24 +217,24 @@ fn git() -> Check {
     }
 }
 
-async fn panel(configuration: &Configuration, serves: bool) -> Check {
+async fn listen(configuration: &Configuration, serves: bool) -> Check {
     for address in &configuration.http.listen {
         let connected = tokio::time::timeout(WAIT, TcpStream::connect(address)).await.is_ok_and(|result| result.is_ok());
         let free = || TcpListener::bind(address).map(drop);
         match (serves, connected) {
             (true, true) => {}
-            (true, false) => return bad("panel", format!("`serve` runs but does not answer at {address}"), "look into its log"),
+            (true, false) => return bad("listen", format!("`serve` runs but does not answer at {address}"), "look into its log"),
             (false, true) => {
-                return bad("panel", format!("another program listens on {address}"), "stop it, or set `listen` to a free port");
+                return bad("listen", format!("another program listens on {address}"), "stop it, or set `listen` to a free port");
             }
             (false, false) => {
                 if let Err(error) = free() {
-                    return bad("panel", format!("{address}: {error}"), "set `listen` to an address and port that this user may use");
+                    return bad("listen", format!("{address}: {error}"), "set `listen` to an address and port that this user may use");
                 }
             }
         }
     }
-    ok("panel", if serves { "serves" } else { "does not run; its ports are free" })
+    ok("listen", if serves { "serves" } else { "does not run; its ports are free" })
 }
 
 async fn ingress(configuration: &Configuration) -> Check {

@@ -1,5 +1,6 @@
 //! The binary as people start it: processes, signals, files, ports.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod client;
 mod life;
 mod rig;
