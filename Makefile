@@ -61,7 +61,7 @@ units: ## the systemd units, checked offline
 test: lint units unit docs-test e2e-full ## everything that must pass before a change lands
 
 e2e: setup build ## the core journeys against the real binary, Docker and git, from an empty state
-	$(PYTHON) -m tests.e2e core
+	$(PYTHON) -m tests.e2e core client
 
 e2e-full: setup build ## the core journeys on both databases, every fault, every bad input, Compose
 	$(PYTHON) -m tests.e2e

@@ -1,4 +1,4 @@
-"""Runs the scenarios: `python3 -m tests.e2e [GROUP…] [-k WORD]`. Groups: core, bad, faults, compose (docker-compose.yml with
+"""Runs the scenarios: `python3 -m tests.e2e [GROUP…] [-k WORD]`. Groups: core, client, bad, faults, compose (docker-compose.yml with
 PostgreSQL) and postgres (core, on PostgreSQL); all when none is named."""
 
 import argparse
@@ -6,13 +6,13 @@ import sys
 import time
 import traceback
 
-from . import bad, compose, core, dead_runs, faults  # noqa: F401  (they add their scenarios)
+from . import bad, client_alone, compose, core, dead_runs, faults  # noqa: F401  (they add their scenarios)
 from .composed import Composed
 from .seaway import Seaway
 from .world import SCENARIOS, World
 
 # Last those that restart Docker.
-GROUPS = ("core", "bad", "compose", "postgres", "faults")
+GROUPS = ("core", "client", "bad", "compose", "postgres", "faults")
 
 
 def main():

@@ -183,6 +183,11 @@ class GitHost:
 
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.ssh_port}{self.repositories}/{'closed' if closed else 'open'}/{name}.git"
 
+    def authorize(self, public_line):
+        """Lets a key in that somebody made elsewhere."""
+        with open(self.folder / "ssh" / "authorized_keys", "a") as keys:
+            keys.write(f"restrict {public_line.strip()}\n")
+
     @property
     def deploy_key(self):
         return (self.folder / "ssh" / "deploy_key").read_text()

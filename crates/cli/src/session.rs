@@ -61,6 +61,7 @@ pub async fn in_session_at<T>(api: &Api, path: &str, body: &Value, work: impl As
 pub async fn make_token(api: &Api, expires_in_days: u32) -> Result<CreatedToken> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let request = CreateToken {
+        rate: None,
         name: format!("seaway on {host}"),
         scopes: Permission::ALL.into_iter().collect(),
         organization: None,

@@ -197,13 +197,17 @@ fn every_command_that_the_product_names_exists() {
                     folders.push(path);
                     continue;
                 }
+                // This file has commands that do not exist, on purpose.
+                if path.ends_with("seaway/src/documents.rs") {
+                    continue;
+                }
                 let Ok(text) = std::fs::read_to_string(&path) else { continue };
                 for (at, _) in text.match_indices("seaway ") {
                     let before = &text[..at];
                     if !before.ends_with('`') && !before.ends_with("e: ") && !before.ends_with("t: ") && !before.ends_with("n: ") {
                         continue;
                     }
-                    let end = text[at..].find(['`', '"', ';', '(', '\n', ',', '{']).unwrap_or(0);
+                    let end = text[at..].find(['`', '"', ';', '(', ')', '\\', '\n', ',', '{']).unwrap_or(0);
                     let words: Vec<String> =
                         text[at..at + end].split_whitespace().take_while(|word| *word != "…").map(str::to_owned).collect();
                     if words.len() > 1 {

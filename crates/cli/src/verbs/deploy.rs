@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{credentials, source};
 use crate::api::Api;
 use crate::archive;
+use crate::configuration::{self, at};
 use crate::failure::{Failure, Result};
 use crate::follow::{Event, follow};
 use crate::target::{Context, Target, text};
@@ -75,20 +76,26 @@ pub async fn run(context: &Context, order: Deploy) -> Result<ExitCode> {
     watch(context, &api, deployment, order.detach).await
 }
 
-/// What the command line says about the source, as a change of the configuration. Without a new credential the present one
-/// stays with the repository that it is for.
+/// What the command line says about the source, as a change of the configuration. The same repository keeps what it has; to
+/// another one no credential goes along that was not named.
 async fn new_source(api: &Api, target: &Target, order: &Deploy) -> Result<Option<Value>> {
+    if order.git.is_none() && order.image.is_none() && order.credential.is_none() {
+        return Ok(None);
+    }
     let credential = match &order.credential {
         Some(name) => Some(credentials::id_of(api, &target.organization, name).await?),
         None => None,
     };
-    Ok(match (&order.git, &order.image, credential) {
-        (Some(url), _, None) => Some(json!({"source": {"type": "git", "url": url}})),
-        (Some(url), _, credential) => Some(source::git(url, None, credential, false, false)),
-        (None, Some(image), credential) => Some(source::image_of(image, credential)),
-        (None, None, Some(credential)) => Some(json!({"source": {"credential": credential}})),
-        (None, None, None) => None,
-    })
+    let present = configuration::read(api, target).await?;
+    let same = order.git.as_deref() == at(&present, "source.url").and_then(Value::as_str);
+    let patch = match (&order.git, &order.image, credential) {
+        (Some(_), _, None) if same => return Ok(None),
+        (Some(_), _, Some(credential)) if same => json!({"source": {"credential": credential}}),
+        (Some(url), _, credential) => source::git(url, order.reference.clone(), credential, false, false),
+        (None, Some(image), credential) => source::image_of(image, credential),
+        (None, None, credential) => json!({"source": {"credential": credential}}),
+    };
+    Ok(Some(source::with_builder(patch, &present)))
 }
 
 /// A folder is sent when it was asked for, or when the service has no other source.

@@ -33,3 +33,15 @@ pub fn day(item: &Value, key: &str) -> String {
 pub fn token_in(link: &str) -> &str {
     link.trim().split_once("token=").map_or(link.trim(), |(_, token)| token.split('&').next().unwrap_or(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_or_its_token_is_taken() {
+        for text in ["https://x.example/invitation#token=abc", "/setup#token=abc&x=1", "abc", " abc\n"] {
+            assert_eq!(token_in(text), "abc", "{text:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::credentials;
 use crate::api::Api;
 use crate::arguments::When;
-use crate::configuration::{self, at};
+use crate::configuration::{self, at, merge};
 use crate::failure::Result;
 use crate::target::{Context, Target};
 
@@ -63,6 +63,7 @@ pub async fn run(context: &Context, verb: SourceVerb) -> Result<()> {
         SourceVerb::Image { image, credential } => image_of(&image, credential_of(&api, &target, credential).await?),
         SourceVerb::Upload => json!({"source": {"type": "archive"}}),
     };
+    let patch = with_builder(patch, &configuration::read(&api, &target).await?);
     // The code comes with a deployment, not with a new release of the present image.
     configuration::change(context, &api, &target, patch, &When { draft: true }).await
 }
@@ -74,13 +75,40 @@ async fn credential_of(api: &Api, target: &Target, name: Option<String>) -> Resu
     }
 }
 
-/// The change that makes a repository the source. An image that was the source before had no builder.
+/// The change that makes a repository the source, with nothing of the source before: a credential belongs to its repository.
 pub fn git(repository: &str, reference: Option<String>, credential: Option<String>, submodules: bool, lfs: bool) -> Value {
     json!({"source": {
         "type": "git", "url": repository, "reference": reference, "credential": credential, "submodules": submodules, "lfs": lfs,
     }})
 }
 
+/// The change that makes an image the source.
 pub fn image_of(image: &str, credential: Option<String>) -> Value {
-    json!({"source": {"type": "image", "reference": image, "credential": credential}, "builder": {"type": "none"}})
+    json!({"source": {"type": "image", "reference": image, "credential": credential}})
+}
+
+/// Completes a change of the source: an image needs no builder, and what was an image before gets the usual one back.
+pub fn with_builder(mut patch: Value, present: &Value) -> Value {
+    let kind = |configuration: &Value, name: &str| at(configuration, name).and_then(Value::as_str).map(str::to_owned);
+    match (kind(&patch, "source.type").as_deref(), kind(present, "builder.type").as_deref()) {
+        (Some("image"), _) => merge(&mut patch, json!({"builder": {"type": "none"}})),
+        (Some(_), Some("none")) => merge(&mut patch, json!({"builder": {"type": "dockerfile"}})),
+        _ => {}
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_goes_with_the_source() {
+        let image = with_builder(image_of("nginx:1.27", None), &json!({"builder": {"type": "dockerfile"}}));
+        assert_eq!(image["builder"]["type"], "none");
+        let repository = || git("https://x/y.git", None, None, false, false);
+        assert_eq!(with_builder(repository(), &json!({"builder": {"type": "none"}}))["builder"]["type"], "dockerfile");
+        assert!(with_builder(repository(), &json!({"builder": {"type": "static"}})).get("builder").is_none());
+        assert_eq!(repository()["source"]["credential"], Value::Null, "a new repository does not get the credential of the one before");
+    }
 }
