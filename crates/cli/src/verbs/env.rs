@@ -25,6 +25,9 @@ pub struct Level {
 /// Of which kind.
 #[derive(Debug, Args, Default)]
 pub struct Kind {
+    /// Shown to everybody who may read the service
+    #[arg(long, conflicts_with_all = ["secret", "sealed"])]
+    pub plain: bool,
     /// Shown only to those who may reveal it
     #[arg(long, conflicts_with = "sealed")]
     pub secret: bool,
@@ -210,9 +213,9 @@ async fn list(api: &Api, owner: &str) -> Result<Vec<Value>> {
 }
 
 pub fn with_kind(mut body: Value, kind: &Kind) -> Value {
-    let word = if kind.sealed { "sealed" } else { "secret" };
-    if let Some(body) = body.as_object_mut().filter(|_| kind.sealed || kind.secret) {
-        body.insert("kind".to_owned(), Value::String(word.to_owned()));
+    let words = [(kind.plain, "plain"), (kind.secret, "secret"), (kind.sealed, "sealed")];
+    if let Some((_, word)) = words.into_iter().find(|(wanted, _)| *wanted) {
+        crate::configuration::merge(&mut body, json!({"kind": word}));
     }
     body
 }

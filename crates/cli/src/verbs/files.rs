@@ -17,7 +17,7 @@ use crate::target::{Context, find, text};
 pub enum FilesVerb {
     /// Names, kinds, and where they are mounted
     Ls,
-    /// Save a file, and mount it with --path
+    /// Save a file, and mount it with --path; a new one is secret unless --plain or --sealed says otherwise
     Set {
         name: String,
         /// The file with the content; `-` reads the input
@@ -30,7 +30,7 @@ pub enum FilesVerb {
         #[command(flatten)]
         when: When,
     },
-    /// Print a plain file
+    /// Print a file that was set with --plain
     Get { name: String },
     /// Remove a file and its mount
     #[command(visible_alias = "rm")]

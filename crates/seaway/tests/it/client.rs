@@ -83,7 +83,12 @@ fn the_first_person_sets_up_and_signs_in_and_out() {
     assert_eq!(tokens.as_array().unwrap().len(), 1);
     let wrong = run(&rig, &["tokens", "ls"], "not-the-right-password\n");
     assert_eq!(wrong.code, 3, "{}", wrong.err);
-    let made = run(&rig, &["tokens", "create", "ci", "--scope", "projects:read", "--json"], &format!("{PASSWORD}\n")).json();
+    let made = run(
+        &rig,
+        &["tokens", "create", "ci", "--scope", "organization:read", "--scope", "projects:read", "--json"],
+        &format!("{PASSWORD}\n"),
+    )
+    .json();
     let (id, text) = (made["id"].as_str().unwrap(), made["text"].as_str().unwrap());
     let foreign = run_as(&rig, "ci", &["login", &rig.url(), "--token", "-"], &format!("{text}\n")).fine();
     assert!(!foreign.out.contains(text));
@@ -145,8 +150,10 @@ fn a_service_is_made_and_configured_without_the_api() {
     let unknown = run(&rig, &["settings", "set", "prot=1"], "");
     assert!(unknown.code == 1 && unknown.err.contains("prot"), "{}", unknown.err);
 
-    run(&rig, &["files", "set", "config", "-", "--path", "/etc/app/config.toml"], "answer = 42\n").fine();
+    run(&rig, &["files", "set", "config", "-", "--plain", "--path", "/etc/app/config.toml"], "answer = 42\n").fine();
     assert_eq!(fine(&["files", "get", "config"]).out, "answer = 42\n");
+    run(&rig, &["files", "set", "key", "-", "--draft"], "hidden\n").fine();
+    assert_eq!(run(&rig, &["files", "get", "key"], "").code, 1, "a secret file was shown");
     fine(&["volumes", "add", "data", "--path", "/data"]);
     assert_eq!(json(&["volumes", "ls"])[0]["path"], "/data");
     assert_eq!(json(&["settings", "get"])["mounts"].as_array().unwrap().len(), 2);
