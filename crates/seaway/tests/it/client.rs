@@ -154,6 +154,10 @@ fn a_service_is_made_and_configured_without_the_api() {
     assert_eq!(fine(&["files", "get", "config"]).out, "answer = 42\n");
     run(&rig, &["files", "set", "key", "-", "--draft"], "hidden\n").fine();
     assert_eq!(run(&rig, &["files", "get", "key"], "").code, 1, "a secret file was shown");
+    // A service that writes a volume never has two writers.
+    let two = run(&rig, &["volumes", "add", "data", "--path", "/data"], "");
+    assert!(two.code == 1 && two.err.contains("at most one replica"), "{}", two.err);
+    fine(&["processes", "remove", "worker"]);
     fine(&["volumes", "add", "data", "--path", "/data"]);
     assert_eq!(json(&["volumes", "ls"])[0]["path"], "/data");
     assert_eq!(json(&["settings", "get"])["mounts"].as_array().unwrap().len(), 2);
