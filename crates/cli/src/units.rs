@@ -53,7 +53,7 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
 pub fn shown_bytes(bytes: u64) -> String {
     let unit = |bits: u32, name: &str| {
         let tenths = (u128::from(bytes) * 10) >> bits;
-        if tenths % 10 == 0 { format!("{} {name}", tenths / 10) } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
+        if tenths.is_multiple_of(10) { format!("{} {name}", tenths / 10) } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
     };
     match bytes {
         0..1024 => format!("{bytes} B"),
