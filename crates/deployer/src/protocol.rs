@@ -326,6 +326,24 @@ pub struct SweepReport {
     #[serde(default)]
     pub left: Vec<String>,
     pub bytes_freed: u64,
+    /// Services that were given up after too many restarts, for as long as they are.
+    #[serde(default)]
+    pub crashed: Vec<CrashedService>,
+}
+
+/// A service of which replicas crashed so often that they are left stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashedService {
+    pub service: ServiceId,
+    pub release: ReleaseId,
+    /// `web.1`, in order.
+    pub replicas: Vec<String>,
+    pub exit_code: Option<i64>,
+    pub out_of_memory: bool,
+    /// More restarts than this were too many.
+    pub restarts_max: u32,
+    /// When the first of them was given up. The same for as long as the episode lasts.
+    pub since: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -134,6 +134,7 @@ async fn give_up(parts: &Arc<Parts>, service: ServiceId, container: &str) {
     let mut name = String::new();
     for replica in serving.replicas.iter_mut().filter(|replica| replica.container == container) {
         replica.crashed = true;
+        replica.crashed_at = Some(parts.clock.now());
         name = format!("{}.{}", replica.process, replica.replica);
     }
     let restarts = serving.restarts_max;

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use domain::deployment::{Cause, Failure, Step};
 use domain::id::{DeploymentId, EnvironmentId, ReleaseId, ServiceId};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub struct ServingReplica {
     /// Given up after too many restarts.
     #[serde(default)]
     pub crashed: bool,
+    #[serde(default)]
+    pub crashed_at: Option<DateTime<Utc>>,
 }
 
 impl Serving {

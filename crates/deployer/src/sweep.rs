@@ -10,9 +10,9 @@ use domain::id::{DeploymentId, EnvironmentId, ServiceId};
 
 use crate::engine::{Found, labels};
 use crate::parts::Parts;
-use crate::protocol::{Intended, Removal, SweepMode, SweepReport};
+use crate::protocol::{CrashedService, Intended, Removal, SweepMode, SweepReport};
 use crate::reconcile;
-use crate::state::ServiceRecord;
+use crate::state::{ServiceRecord, ServingReplica};
 
 /// Grace of an orphan.
 const STOP_GRACE_SECONDS: u32 = 10;
@@ -26,6 +26,7 @@ pub async fn sweep(parts: &Arc<Parts>, intended: Intended, mode: SweepMode) -> R
     sweep_images(parts, &intended, mode, &mut report).await?;
     crate::disk::sweep(parts, mode, &mut report).await;
     name_leftovers(parts, &intended, &mut report).await?;
+    report.crashed = crashed(parts, &intended).await;
     for (service, wanted) in &intended.services {
         let Some(release) = wanted.release.filter(|_| !wanted.stopped) else { continue };
         let record = parts.states.find(*service);
@@ -42,6 +43,29 @@ pub async fn sweep(parts: &Arc<Parts>, intended: Intended, mode: SweepMode) -> R
         }
     }
     Ok(report)
+}
+
+/// What was given up after too many restarts. Why a replica ended is left out when the engine does not say.
+async fn crashed(parts: &Arc<Parts>, intended: &Intended) -> Vec<CrashedService> {
+    let mut crashed = Vec::new();
+    for record in parts.states.all() {
+        let settled = !record.stopped && record.pending.is_none() && intended.services.contains_key(&record.service);
+        let Some(serving) = record.serving.filter(|_| settled) else { continue };
+        let given_up: Vec<&ServingReplica> = serving.replicas.iter().filter(|replica| replica.crashed).collect();
+        let Some(since) = given_up.iter().filter_map(|replica| replica.crashed_at).min() else { continue };
+        let statuses = crate::replicas::list(parts, record.service).await.unwrap_or_default();
+        let ended: Vec<_> = statuses.iter().filter(|status| given_up.iter().any(|replica| replica.container == status.id)).collect();
+        crashed.push(CrashedService {
+            service: record.service,
+            release: serving.release,
+            replicas: given_up.iter().map(|replica| format!("{}.{}", replica.process, replica.replica)).collect(),
+            exit_code: ended.iter().find_map(|status| status.exit_code),
+            out_of_memory: ended.iter().any(|status| status.out_of_memory),
+            restarts_max: serving.restarts_max,
+            since,
+        });
+    }
+    crashed
 }
 
 /// An operation that nobody works on any more: the release before it is brought back.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deployer::protocol::{
-    Applied, ApplyOrder, BuildOrder, Built, Desired, ExecInput, ExecOrder, ExecSession, Intended, Journal, LogEvent, LogPage, LogQuery,
-    LogStream, Removal, RemovalReport, ReplicaState, ReplicaStatus, RunEnd, RunOrder, Server, ServerHealth, SweepMode, SweepReport,
+    Applied, ApplyOrder, BuildOrder, Built, CrashedService, Desired, ExecInput, ExecOrder, ExecSession, Intended, Journal, LogEvent,
+    LogPage, LogQuery, LogStream, Removal, RemovalReport, ReplicaState, ReplicaStatus, RunEnd, RunOrder, Server, ServerHealth, SweepMode,
+    SweepReport,
 };
 use domain::deployment::{Cause, Failure, Step};
 use domain::id::{DeploymentId, RunId, ServiceId};
@@ -55,6 +56,7 @@ struct State {
     intended: Option<Intended>,
     terminals_held: bool,
     logs_kept: bool,
+    crashed: Vec<CrashedService>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -137,6 +139,11 @@ impl ScriptedServer {
     /// What the last sweep was told.
     pub fn intended(&self) -> Option<Intended> {
         lock(&self.state).intended.clone()
+    }
+
+    /// Every sweep reports these as given up after too many restarts.
+    pub fn crash(&self, crashed: Vec<CrashedService>) {
+        lock(&self.state).crashed = crashed;
     }
 
     /// Whether logs cannot be purged.
@@ -363,7 +370,7 @@ impl Server for ScriptedServer {
         let wanted = intended.services.iter().filter(|(_, wanted)| wanted.release.is_some() && !wanted.stopped);
         let missing = wanted.filter(|(service, wanted)| serves(service) != wanted.release).map(|(service, _)| *service).collect();
         state.intended = Some(intended);
-        Ok(SweepReport { missing, ..SweepReport::default() })
+        Ok(SweepReport { missing, crashed: state.crashed.clone(), ..SweepReport::default() })
     }
 
     async fn read_logs(&self, query: LogQuery) -> Result<LogPage, Failure> {

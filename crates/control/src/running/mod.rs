@@ -3,4 +3,5 @@
 pub mod sweep;
 pub mod teardown;
 
+mod crashes;
 mod status;

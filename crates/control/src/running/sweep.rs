@@ -56,6 +56,7 @@ impl Control {
             for service in &report.missing {
                 self.bring_back(*service).await?;
             }
+            self.tell_of_crashes(&report.crashed).await;
         }
         Ok(report)
     }

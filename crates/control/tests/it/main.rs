@@ -3,6 +3,7 @@
 
 mod authority;
 mod crash;
+mod crashes;
 mod deploy;
 mod frozen;
 mod order;

@@ -376,6 +376,7 @@ impl Rollout<'_> {
                     process: slot.process.clone(),
                     replica: slot.replica,
                     crashed: false,
+                    crashed_at: None,
                 })
                 .collect(),
             masked_variables: desired
