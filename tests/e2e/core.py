@@ -341,7 +341,8 @@ def a_volume_outlives_releases_and_never_has_two_writers(world):
     owner.live(owner.deploy(service))
     app.request("/file?path=/data/notes", "POST", "first;")
     world.next_revision(repository, 2)
-    with Load(world.seaway.ingress_port, app.host, rate=50) as load:
+    # Visitors wait as long as requests are held (30 s); how long that may take is asserted below.
+    with Load(world.seaway.ingress_port, app.host, rate=50, patience_seconds=35) as load:
         done = owner.live(owner.deploy(service))
     assert app.json("/file?path=/data/notes")["text"] == "first;" and app.json()["revision"] == "2"
     assert load.report["failed"] == 0, load.report

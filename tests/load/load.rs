@@ -7,7 +7,8 @@
 //! of twenty, 12 GET on kept connections, 3 GET on a new connection, 3 POST with an id of its own (kept connection), 2 slow
 //! answers (100 to 1500 ms). Every accepted POST's id goes into IDS_FILE, to be compared with what the app saw.
 //!
-//! Failure classes: connect, reset (the connection ended before the answer did), timeout (over 5 s, slow ones over 8 s),
+//! Failure classes: connect, reset (the connection ended before the answer did), timeout (over 5 s, or LOAD_PATIENCE_SECONDS of the
+//! environment; slow ones over 8 s),
 //! truncated, gateway (502, 503, 504), status (any other than 200), stopping (the answer of an app that was already told to stop
 //! is counted apart and is no failure while the request began before), wrong (a body that does not belong to the request).
 
@@ -62,6 +63,8 @@ struct Target {
     address: SocketAddr,
     host: String,
     begin: Instant,
+    /// How long a client waits for an answer.
+    patience: Duration,
     run: u128,
     /// Newest replica that has answered so far: an older one after it is a step back.
     newest_boot: AtomicU64,
@@ -78,6 +81,7 @@ fn main() {
         address: arguments[1].parse().expect("address"),
         host: arguments[2].clone(),
         begin: Instant::now(),
+        patience: env::var("LOAD_PATIENCE_SECONDS").map_or(TIMEOUT, |text| Duration::from_secs(text.parse().expect("seconds"))),
         run: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros(),
         newest_boot: AtomicU64::new(0),
         backwards: AtomicU64::new(0),
@@ -166,7 +170,7 @@ fn connect(target: &Target) -> Result<BufReader<TcpStream>, String> {
 }
 
 fn request(target: &Target, connection: &mut BufReader<TcpStream>, kind: Kind, number: u64) -> Result<(Answer, bool), String> {
-    let timeout = if kind == Kind::Slow { TIMEOUT_SLOW } else { TIMEOUT };
+    let timeout = if kind == Kind::Slow { TIMEOUT_SLOW.max(target.patience) } else { target.patience };
     let stream = connection.get_mut();
     stream.set_read_timeout(Some(timeout)).map_err(|error| error.to_string())?;
     stream.set_write_timeout(Some(timeout)).map_err(|error| error.to_string())?;
