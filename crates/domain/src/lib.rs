@@ -3,6 +3,7 @@
 //!
 //! To add a resource: its id in [`id`], its entity in a module of its own, named as in every other crate.
 
+pub mod address;
 pub mod configuration_check;
 pub mod credential;
 pub mod deployment;

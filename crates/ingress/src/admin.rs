@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    admin_certificates::CertificateAdmin,
     proxy::Proxy,
     registry::{ChangeError, Registry},
     routes::{RouteError, ServiceRoute},
@@ -29,6 +30,7 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 pub struct Admin {
     pub registry: Arc<Registry>,
+    pub certificates: CertificateAdmin,
     pub proxy: Arc<Proxy>,
     pub open: Arc<OpenConnections>,
     pub started_at_ms: i64,
@@ -101,6 +103,7 @@ impl Admin {
             (&Method::PUT, ["services", id]) => self.put(id, body).await,
             (&Method::DELETE, ["services", id]) => self.delete(id, parts.uri.query()).await,
             (&Method::POST, ["services", id, "drain"]) => self.drain(id, body).await,
+            (_, ["certificates" | "acme-accounts" | "dns-providers", ..]) => self.certificates.handle(&parts, &path, body).await,
             _ => Err(refusal(RefusalCode::NotFound, "no such operation")),
         };
         result.unwrap_or_else(|refusal| answer(status_of(refusal.code), &refusal))
@@ -178,7 +181,7 @@ impl From<ChangeError> for Refusal {
     }
 }
 
-fn refusal(code: RefusalCode, message: &str) -> Refusal {
+pub fn refusal(code: RefusalCode, message: &str) -> Refusal {
     Refusal { code, message: message.to_owned(), stored_generation: None, host: None, owner: None }
 }
 
@@ -192,13 +195,13 @@ fn status_of(code: RefusalCode) -> StatusCode {
     }
 }
 
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+pub async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
     let invalid = |error: &dyn std::fmt::Display| refusal(RefusalCode::Invalid, &error.to_string());
     let bytes = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| invalid(&error))?.to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| invalid(&error))
 }
 
-fn json<T: Serialize>(value: &T) -> Response<Full<Bytes>> {
+pub fn json<T: Serialize>(value: &T) -> Response<Full<Bytes>> {
     answer(StatusCode::OK, value)
 }
 

@@ -1,4 +1,4 @@
-//! A client's TCP connection as hyper sees it, with deadlines for each phase and a second look at HTTP/1.1 heads.
+//! A client's connection, plain or inside TLS, as hyper sees it, with deadlines for each phase and a second look at HTTP/1.1 heads.
 
 use std::{
     io,
@@ -8,16 +8,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{body::Stall, config::Limits, head_scan::HeadScan, phase::Phase};
 
 #[derive(Debug)]
-pub struct ClientStream {
-    stream: TcpStream,
+pub struct ClientStream<S> {
+    stream: S,
     /// HTTP/1.1 only; HTTP/2 has its own pings and limits.
     http1: Option<Http1>,
     write_stall: Stall,
@@ -33,8 +30,8 @@ struct Http1 {
     had_request: bool,
 }
 
-impl ClientStream {
-    pub fn http1(stream: TcpStream, phase: Arc<Phase>, limits: &Limits) -> Self {
+impl<S> ClientStream<S> {
+    pub fn http1(stream: S, phase: Arc<Phase>, limits: &Limits) -> Self {
         let head_timeout = Duration::from_millis(limits.head_read_timeout_ms);
         let http1 = Http1 {
             phase,
@@ -47,7 +44,7 @@ impl ClientStream {
         Self { stream, http1: Some(http1), write_stall: Stall::new(Duration::from_millis(limits.write_stall_timeout_ms)) }
     }
 
-    pub fn http2(stream: TcpStream, limits: &Limits) -> Self {
+    pub fn http2(stream: S, limits: &Limits) -> Self {
         Self { stream, http1: None, write_stall: Stall::new(Duration::from_millis(limits.write_stall_timeout_ms)) }
     }
 
@@ -92,7 +89,7 @@ impl Http1 {
     }
 }
 
-impl AsyncRead for ClientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
@@ -113,7 +110,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, bytes);

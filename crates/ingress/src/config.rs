@@ -31,6 +31,10 @@ pub const IN_FLIGHT_PER_SERVICE_MAX: usize = 12_000;
 pub const HOLD_TIMEOUT_MS: u64 = 30_000;
 /// Requests of one service that may wait while it is `holding`.
 pub const HELD_PER_SERVICE_MAX: usize = 1_000;
+/// A TLS handshake, all together.
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+/// Handshakes that compute at the same time; others wait within their time-out.
+pub const HANDSHAKES_AT_ONCE_MAX: usize = 1_000;
 /// After the stop signal, requests in flight get this long.
 pub const SHUTDOWN_GRACE_MS: u64 = 30_000;
 /// An idle connection to a replica is not used again after this. Node closes after 5 s, gunicorn after 2 s: a request that
@@ -43,9 +47,15 @@ pub const UPSTREAM_IDLE_UNSAFE_MS: u64 = 1_000;
 pub struct IngressConfig {
     /// Cleartext HTTP/1.1 and HTTP/2 on each of these; port 0 is allowed (tests).
     pub listen: Vec<SocketAddr>,
+    /// TLS with HTTP/1.1 and HTTP/2 on each of these.
+    #[serde(default)]
+    pub listen_tls: Vec<SocketAddr>,
+    /// The port of https seen from outside; default: that of the first `listen_tls`.
+    #[serde(default)]
+    pub https_port: Option<u16>,
     /// Path of the admin API's Unix socket; made with mode 0600.
     pub admin_socket: PathBuf,
-    /// Folder of the persisted routes; made with mode 0700.
+    /// Folder of the persisted routes and certificates; made with mode 0700.
     pub state_dir: PathBuf,
     /// Peers whose X-Forwarded-* and X-Request-Id are believed.
     #[serde(default)]
@@ -56,7 +66,15 @@ pub struct IngressConfig {
 
 impl IngressConfig {
     pub fn new(listen: Vec<SocketAddr>, admin_socket: PathBuf, state_dir: PathBuf) -> Self {
-        Self { listen, admin_socket, state_dir, trusted_proxies: Vec::new(), limits: Limits::default() }
+        Self {
+            listen,
+            listen_tls: Vec::new(),
+            https_port: None,
+            admin_socket,
+            state_dir,
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -77,6 +95,8 @@ pub struct Limits {
     pub in_flight_per_service_max: usize,
     pub hold_timeout_ms: u64,
     pub held_per_service_max: usize,
+    pub handshake_timeout_ms: u64,
+    pub handshakes_at_once_max: usize,
     pub shutdown_grace_ms: u64,
     pub upstream_idle_ms: u64,
     pub upstream_idle_unsafe_ms: u64,
@@ -98,6 +118,8 @@ impl Default for Limits {
             in_flight_per_service_max: IN_FLIGHT_PER_SERVICE_MAX,
             hold_timeout_ms: HOLD_TIMEOUT_MS,
             held_per_service_max: HELD_PER_SERVICE_MAX,
+            handshake_timeout_ms: HANDSHAKE_TIMEOUT_MS,
+            handshakes_at_once_max: HANDSHAKES_AT_ONCE_MAX,
             shutdown_grace_ms: SHUTDOWN_GRACE_MS,
             upstream_idle_ms: UPSTREAM_IDLE_MS,
             upstream_idle_unsafe_ms: UPSTREAM_IDLE_UNSAFE_MS,

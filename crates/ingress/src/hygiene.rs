@@ -1,11 +1,13 @@
 //! Which headers cross the ingress. What a client sends about itself is dropped before our own word on it is set.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
 };
+
+use crate::tls::TlsFacts;
 
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -50,6 +52,8 @@ const PROXY_ONLY_PREFIXES: [&str; 8] =
 #[derive(Debug, Clone)]
 pub struct Hop {
     pub is_trusted: bool,
+    /// `None`: a plain connection.
+    pub tls: Option<Arc<TlsFacts>>,
     peer_text: HeaderValue,
     port_text: HeaderValue,
     scheme: HeaderValue,
@@ -61,10 +65,25 @@ impl Hop {
         let text = |value: &str| HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         Self {
             is_trusted,
+            tls: None,
             peer_text: text(&peer.to_string()),
             port_text: HeaderValue::from(local_port),
             scheme: HeaderValue::from_static("http"),
         }
+    }
+}
+
+impl Hop {
+    /// The same connection, inside TLS.
+    pub fn over_tls(mut self, tls: Arc<TlsFacts>) -> Self {
+        self.scheme = HeaderValue::from_static("https");
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether the client used https: with us, or with a trusted proxy in front.
+    pub fn is_https(&self, headers: &HeaderMap) -> bool {
+        self.tls.is_some() || (self.is_trusted && headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https"))
     }
 }
 

@@ -12,11 +12,16 @@ pub mod host;
 pub mod routes;
 pub mod wire;
 
+mod acme;
 mod admin;
+mod admin_certificates;
 mod body;
+mod certificate_book;
 mod certificate_client;
+mod certificates_start;
 mod client_stream;
 mod frames;
+mod front;
 mod head_scan;
 mod hygiene;
 mod key_text;
@@ -28,9 +33,11 @@ mod policy;
 mod pool;
 mod process;
 mod proxy;
+mod records;
 mod registry;
 mod request_id;
 mod server;
+mod tls;
 mod traffic;
 mod tunnel;
 
@@ -56,6 +63,8 @@ pub enum IngressError {
         #[source]
         source: std::io::Error,
     },
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
     #[error("cannot use the state folder {path}")]
     StateDir {
         path: std::path::PathBuf,

@@ -8,12 +8,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     IngressError,
     admin::{self, Admin},
+    certificates_start::Certificates,
     config::IngressConfig,
     persist::RouteStore,
     proxy::Proxy,
     registry::Registry,
     request_id::RequestIds,
-    server::{self, Server},
+    server::{self, Server, Speaks},
     traffic::{OpenConnections, Traffic},
 };
 
@@ -26,6 +27,7 @@ const REST_WAIT: Duration = Duration::from_secs(1);
 /// A running ingress.
 pub struct Ingress {
     addresses: Vec<SocketAddr>,
+    addresses_tls: Vec<SocketAddr>,
     registry: Arc<Registry>,
     open: Arc<OpenConnections>,
     stop: CancellationToken,
@@ -51,7 +53,8 @@ impl Ingress {
             RouteStore::open(&config.state_dir).map_err(|source| IngressError::StateDir { path: config.state_dir.clone(), source })?;
         let registry = Arc::new(Registry::new(store));
         let now = clock.now();
-        let warnings = registry.restore(now.into()).await;
+        let mut warnings = registry.restore(now.into()).await;
+        let certificates = Certificates::open(&config, &clock, &mut warnings)?;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -61,6 +64,7 @@ impl Ingress {
         let stop = CancellationToken::new();
         let proxy = Arc::new(Proxy {
             registry: Arc::clone(&registry),
+            front: certificates.front(&config),
             limits: config.limits.clone(),
             clock,
             ids: RequestIds::new(entropy),
@@ -71,12 +75,14 @@ impl Ingress {
         let server = Arc::new(Server {
             proxy: Arc::clone(&proxy),
             open: Arc::clone(&open),
-            trusted_proxies: config.trusted_proxies,
+            handshakes: certificates.handshakes(&config.limits)?,
+            trusted_proxies: config.trusted_proxies.clone(),
             stop: stop.clone(),
             connections: tasks.clone(),
         });
         let ingress = Self {
             addresses: Vec::new(),
+            addresses_tls: Vec::new(),
             registry,
             open,
             stop,
@@ -88,17 +94,26 @@ impl Ingress {
         };
         let admin = Arc::new(Admin {
             registry: Arc::clone(&ingress.registry),
+            certificates: certificates.admin(),
             proxy,
             open: Arc::clone(&ingress.open),
             started_at_ms: now.timestamp_millis(),
             warnings,
         });
-        ingress.begin(server, admin, &config.listen, &config.admin_socket, Duration::from_millis(config.limits.upstream_idle_ms))
+        let engine = certificates.engine;
+        let ingress = ingress.begin(server, admin, &config)?;
+        ingress.background.spawn(engine.run(ingress.stop.clone(), ingress.background.clone()));
+        Ok(ingress)
     }
 
     /// The addresses that it listens on, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses that speak TLS, in the order of the configuration.
+    pub fn addresses_tls(&self) -> &[SocketAddr] {
+        &self.addresses_tls
     }
 
     /// Stops accepting, lets requests finish for the configured grace, ends the rest.
@@ -120,25 +135,25 @@ impl Ingress {
         tracing::info!("the ingress has stopped");
     }
 
-    fn begin(
-        mut self,
-        server: Arc<Server>,
-        admin: Arc<Admin>,
-        listen: &[SocketAddr],
-        admin_socket: &std::path::Path,
-        idle_max: Duration,
-    ) -> Result<Self, IngressError> {
+    fn begin(mut self, server: Arc<Server>, admin: Arc<Admin>, config: &IngressConfig) -> Result<Self, IngressError> {
+        let (admin_socket, idle_max) = (&config.admin_socket, Duration::from_millis(config.limits.upstream_idle_ms));
         let mut listeners = Vec::new();
-        for address in listen {
+        let plain = config.listen.iter().map(|address| (address, Speaks::Plain));
+        for (address, speaks) in plain.chain(config.listen_tls.iter().map(|address| (address, Speaks::Tls))) {
             let failed = |source| IngressError::Listen { address: *address, source };
             let listener = server::listen(*address).map_err(failed)?;
-            self.addresses.push(listener.local_addr().map_err(failed)?);
-            listeners.push(listener);
+            let bound = listener.local_addr().map_err(failed)?;
+            if speaks == Speaks::Tls {
+                self.addresses_tls.push(bound)
+            } else {
+                self.addresses.push(bound)
+            }
+            listeners.push((listener, speaks));
         }
         let admin_listener =
-            admin::listen(admin_socket).map_err(|source| IngressError::AdminSocket { path: admin_socket.to_owned(), source })?;
-        for listener in listeners {
-            self.background.spawn(Arc::clone(&server).accept(listener));
+            admin::listen(admin_socket).map_err(|source| IngressError::AdminSocket { path: admin_socket.clone(), source })?;
+        for (listener, speaks) in listeners {
+            self.background.spawn(Arc::clone(&server).accept(listener, speaks));
         }
         self.background.spawn(admin.accept(admin_listener, self.stop_admin.clone(), self.background.clone()));
         let (registry, stop) = (Arc::clone(&self.registry), self.stop.clone());
@@ -147,7 +162,7 @@ impl Ingress {
                 registry.sweep(idle_max);
             }
         });
-        tracing::info!(addresses = ?self.addresses, services = self.registry.list().len(), "the ingress listens");
+        tracing::info!(addresses = ?self.addresses, tls = ?self.addresses_tls, services = self.registry.list().len(), "the ingress listens");
         Ok(self)
     }
 }

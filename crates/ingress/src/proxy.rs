@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     body::{BodyEnd, BodyProgress, Relayed, RequestBody, ResponseBody},
     config::Limits,
+    front::Front,
     host,
     hygiene::{self, Facts, Hop},
     live::{Active, Claim, InFlight, Pick, ReplicaLive, ServiceLive},
@@ -36,6 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Proxy {
     pub registry: Arc<Registry>,
+    pub front: Front,
     pub limits: Limits,
     pub clock: Arc<dyn Clock>,
     pub ids: RequestIds,
@@ -80,6 +82,10 @@ impl Proxy {
     /// Never fails: what goes wrong is a page.
     pub async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<ResponseBody> {
         let mut phase = connection.phase.as_ref().map(PhaseGuard::new);
+        if let Some(response) = self.front.challenge(&connection.hop, &request) {
+            phase_of_unread(&mut phase, &request);
+            return response.map(|body| body.with_phase(phase));
+        }
         let now_ms = self.clock.now().timestamp_millis();
         let request_id = hygiene::trusted_request_id(request.headers(), &connection.hop).unwrap_or_else(|| self.ids.next(now_ms));
         let is_http1 = request.version() != Version::HTTP_2;
@@ -91,15 +97,25 @@ impl Proxy {
             }
             Ok((service, host)) => {
                 service.counters.requests.fetch_add(1, Ordering::Relaxed);
+                let active = service.active.load_full();
+                let https = active.route.as_ref().map(|route| &route.https);
+                if let Some(response) = https.and_then(|https| self.front.redirect(&connection.hop, https, &host, &request)) {
+                    phase_of_unread(&mut phase, &request);
+                    service.count_status(response.status());
+                    return response.map(|body| body.with_phase(phase));
+                }
                 let accept = request.headers().get(http::header::ACCEPT).cloned();
                 let result = self.serve(connection, &service, request, host, &request_id, now_ms, &mut phase).await;
-                let response = result.unwrap_or_else(|page| {
+                let mut response = result.unwrap_or_else(|page| {
                     if page.status().is_server_error() {
                         service.counters.ingress_5xx.fetch_add(1, Ordering::Relaxed);
                     }
                     let headers: HeaderMap = accept.map(|accept| (http::header::ACCEPT, accept)).into_iter().collect();
                     page.answer(&headers, &request_id, is_http1)
                 });
+                if let Some(https) = https {
+                    self.front.promise(&connection.hop, https, &mut response);
+                }
                 service.count_status(response.status());
                 response
             }
@@ -119,6 +135,7 @@ impl Proxy {
         let name = host.to_str().map_err(|_| Page::Malformed)?;
         let name = host::normalise(name).map_err(|_| Page::Malformed)?;
         let service = self.registry.find_host(&name).ok_or(Page::UnknownHost)?;
+        self.front.check(&connection.hop, &self.registry, &service, &name)?;
         Ok((service, host))
     }
 

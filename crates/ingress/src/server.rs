@@ -11,7 +11,10 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use rustix::net::sockopt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -20,6 +23,7 @@ use crate::{
     hygiene::Hop,
     phase::Phase,
     proxy::{Connection, Proxy},
+    tls::{Greeting, Handshakes},
     traffic::{OpenConnection, OpenConnections},
 };
 
@@ -42,10 +46,19 @@ const HTTP1_BUFFER_BYTES_MIN: usize = 8 * 1024;
 /// hyper's own limit of fields is free; setting any limit, even the same, costs time for each request.
 const HTTP1_HEADERS_DEFAULT: usize = 100;
 
+/// What a listener's connections begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Plain,
+    Tls,
+}
+
 /// Everything that a connection needs; shared by all.
 pub struct Server {
     pub proxy: Arc<Proxy>,
     pub open: Arc<OpenConnections>,
+    /// For listeners that speak TLS.
+    pub handshakes: Handshakes,
     pub trusted_proxies: Vec<IpNet>,
     pub stop: CancellationToken,
     pub connections: TaskTracker,
@@ -62,13 +75,13 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Server {
     /// Accepts until the stop; what the kernel has accepted by then is served too.
-    pub async fn accept(self: Arc<Self>, listener: TcpListener) {
+    pub async fn accept(self: Arc<Self>, listener: TcpListener, speaks: Speaks) {
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.take(stream, peer),
+                    Ok((stream, peer)) => self.take(stream, peer, speaks),
                     Err(error) => {
                         tracing::warn!(%error, "no connection can be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -77,11 +90,11 @@ impl Server {
             }
         }
         while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
-            self.take(stream, peer);
+            self.take(stream, peer, speaks);
         }
     }
 
-    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn take(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, speaks: Speaks) {
         use std::sync::atomic::Ordering::Relaxed;
         let address = peer.ip().to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&address));
@@ -95,15 +108,31 @@ impl Server {
         let server = Arc::clone(self);
         self.connections.spawn(async move {
             // A broken connection concerns its client only.
-            let _ended = server.serve(stream, address, is_trusted, open).await;
+            let _ended = server.serve(stream, address, is_trusted, speaks, open).await;
         });
     }
 
-    async fn serve(&self, stream: TcpStream, peer: std::net::IpAddr, is_trusted: bool, _open: OpenConnection) -> io::Result<()> {
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: std::net::IpAddr,
+        is_trusted: bool,
+        speaks: Speaks,
+        _open: OpenConnection,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         // A peer that vanished is found by the kernel; tunnels and event streams have no other deadline.
         sockopt::set_socket_keepalive(&stream, true)?;
         let hop = Hop::new(peer, stream.local_addr()?.port(), is_trusted);
+        if speaks == Speaks::Tls {
+            let greeting = tokio::select! {
+                greeting = self.handshakes.greet(stream) => greeting?,
+                () = self.stop.cancelled() => return Ok(()),
+            };
+            let Greeting::Client { stream, facts, is_http2 } = greeting else { return Ok(()) };
+            let hop = hop.over_tls(facts);
+            return if is_http2 { self.serve_http2(stream, hop).await } else { self.serve_http1(stream, hop).await };
+        }
         let first_byte = Duration::from_millis(self.proxy.limits.head_read_timeout_ms);
         let is_http2 = tokio::select! {
             speaks = tokio::time::timeout(first_byte, speaks_http2(&stream)) => speaks??,
@@ -112,7 +141,10 @@ impl Server {
         if is_http2 { self.serve_http2(stream, hop).await } else { self.serve_http1(stream, hop).await }
     }
 
-    async fn serve_http1(&self, stream: TcpStream, hop: Hop) -> io::Result<()> {
+    async fn serve_http1<S>(&self, stream: S, hop: Hop) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let limits = &self.proxy.limits;
         let phase = Arc::new(Phase::default());
         let stream = ClientStream::http1(stream, Arc::clone(&phase), limits);
@@ -139,7 +171,10 @@ impl Server {
         ended.map_err(io::Error::other)
     }
 
-    async fn serve_http2(&self, stream: TcpStream, hop: Hop) -> io::Result<()> {
+    async fn serve_http2<S>(&self, stream: S, hop: Hop) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let limits = &self.proxy.limits;
         let stream = ClientStream::http2(stream, limits);
         let connection = Arc::new(Connection { hop, phase: None });

@@ -4,8 +4,6 @@
 //!
 //! To allow a private network on an instance of one's own, add it to [`EgressPolicy::allow`].
 
-mod ranges;
-
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ipnet::IpNet;
 
-pub use ranges::{refusal, unmapped};
+pub use domain::address::{refusal, unmapped};
 
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

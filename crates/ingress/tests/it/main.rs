@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
 
+mod authority;
 mod backend;
 mod changes;
 mod limits;
@@ -12,3 +13,4 @@ mod states;
 mod streams;
 mod switching;
 mod table;
+mod tls;

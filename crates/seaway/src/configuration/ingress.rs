@@ -11,6 +11,8 @@ use super::{Invalid, Values};
 pub struct IngressConfiguration {
     pub managed: bool,
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
+    pub https_port: Option<u16>,
     pub trusted_proxies: Vec<IpNet>,
     pub public_port: u16,
     pub https: bool,
@@ -25,6 +27,10 @@ impl IngressConfiguration {
             true => values.parse("ingress_public_port", "a port")?,
             false => first.port(),
         };
+        let https_port = match values.is_set("ingress_https_port") {
+            true => Some(values.parse("ingress_https_port", "a port")?),
+            false => None,
+        };
         let base_domain = values.text("base_domain").trim().trim_end_matches('.').to_ascii_lowercase();
         let letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
         if base_domain.is_empty()
@@ -37,6 +43,8 @@ impl IngressConfiguration {
         Ok(Self {
             managed: values.yes("ingress_managed")?,
             listen,
+            listen_tls: values.list("ingress_listen_tls", "an address with a port, e.g. 0.0.0.0:443")?,
+            https_port,
             trusted_proxies: values.list("ingress_trusted_proxies", "a network, e.g. 10.0.0.0/8")?,
             public_port,
             https: values.yes("ingress_https")?,
@@ -47,6 +55,8 @@ impl IngressConfiguration {
     /// What the process itself is started with.
     pub fn of_process(&self, data_dir: &Path) -> ingress::IngressConfig {
         let mut config = ingress::IngressConfig::new(self.listen.clone(), admin_socket(data_dir), state_dir(data_dir));
+        config.listen_tls.clone_from(&self.listen_tls);
+        config.https_port = self.https_port;
         config.trusted_proxies.clone_from(&self.trusted_proxies);
         config
     }

@@ -34,6 +34,12 @@ pub const KEYS: &[Key] = &[
     key("rate_limit_login", "60", "log-ins, sign-ups and resets per minute and address"),
     key("rate_limit_failure", "60", "wrong tokens and sessions per minute and address"),
     key("ingress_listen", "0.0.0.0:8000", "addresses of the ingress, separated by commas; `0.0.0.0:80` for a public instance"),
+    key("ingress_listen_tls", "", "addresses of the ingress that speak TLS, separated by commas; `0.0.0.0:443` for a public instance"),
+    key(
+        "ingress_https_port",
+        "",
+        "the port of https seen from outside, for redirects; default: the port of the first `ingress_listen_tls`",
+    ),
     key("ingress_managed", "true", "`serve` starts the ingress when it does not run, and again when it dies; it outlives `serve`"),
     key("ingress_trusted_proxies", "", "peers of the ingress whose `X-Forwarded-*` and `X-Request-Id` are believed"),
     key("ingress_public_port", "", "the port in the apps' links; default: the port of the first `ingress_listen`"),

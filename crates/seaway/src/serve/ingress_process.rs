@@ -105,6 +105,7 @@ impl Supervisor {
         let folder = data_dir.folder("ingress")?;
         let ingress = &configuration.ingress;
         let listen: Vec<String> = ingress.listen.iter().map(ToString::to_string).collect();
+        let listen_tls: Vec<String> = ingress.listen_tls.iter().map(ToString::to_string).collect();
         let trusted: Vec<String> = ingress.trusted_proxies.iter().map(ToString::to_string).collect();
         // Everything that it needs, and no secret: neither the database's address nor a key.
         let mut environment: Vec<(OsString, OsString)> =
@@ -112,6 +113,8 @@ impl Supervisor {
         for (name, value) in [
             ("SEAWAY_DATA_DIR", data_dir.path().display().to_string()),
             ("SEAWAY_INGRESS_LISTEN", listen.join(",")),
+            ("SEAWAY_INGRESS_LISTEN_TLS", listen_tls.join(",")),
+            ("SEAWAY_INGRESS_HTTPS_PORT", ingress.https_port.map(|port| port.to_string()).unwrap_or_default()),
             ("SEAWAY_INGRESS_TRUSTED_PROXIES", trusted.join(",")),
             ("SEAWAY_LOG", configuration.log.filter.clone()),
         ] {
