@@ -15,7 +15,7 @@ declare -A needed=(
 )
 [ "${1:-}" = run ] || needed+=(
     [dockerd]=docker.io [mmdebstrap]=mmdebstrap [sshd]=openssh-server [ssh-keygen]=openssh-client [wrk]=wrk [python3]=python3
-    [openssl]=openssl [bc]=bc [pg_ctl]=postgresql [systemd-analyze]=systemd [docker-compose]=docker-compose [strip]=binutils
+    [openssl]=openssl [pebble]=pebble [bc]=bc [pg_ctl]=postgresql [systemd-analyze]=systemd [docker-compose]=docker-compose [strip]=binutils
 )
 
 present() {

@@ -27,7 +27,8 @@ pub fn start(
     let state_dir = data_dir.folder("agent")?;
     let instance = instance_id(&state_dir, entropy.as_ref()).context("the id of this instance cannot be stored")?;
     let ingress_listen = configuration.ingress.local_address().context("the ingress has no address")?;
-    let ports = configuration.http.listen.iter().chain(&configuration.ingress.listen).map(|address| address.port());
+    let ingress = &configuration.ingress;
+    let ports = configuration.http.listen.iter().chain(&ingress.listen).chain(&ingress.listen_tls).map(|address| address.port());
     let database = configuration.database.server();
     let ca_bundle = configuration.server.egress_ca.as_ref().map(|text| {
         let path = state_dir.join("egress-ca.pem");
