@@ -245,6 +245,14 @@ impl Endpoint {
         self.route.as_ref().map(|make| make())
     }
 
+    /// Drops what only the reference of the API needs; a server that runs keeps none of it.
+    pub(crate) fn forget_description(&mut self) {
+        self.request = None;
+        self.response = None;
+        self.parameters = Vec::new();
+        self.schemas = Vec::new();
+    }
+
     /// Names of the path's parameters, in order.
     pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))

@@ -20,8 +20,10 @@ use domain::id::{Id, RequestId};
 use crate::endpoint::{Access, Endpoint, Idempotency, RateClass};
 use crate::host::Hosts;
 use crate::idempotency;
+use crate::openapi::ROOT;
 use crate::problem::ApiError;
 use crate::rate::{Limiter, Proven, Quota, Verdict};
+use crate::routes::{Shared, Table};
 use crate::scope::Limits;
 
 pub const SESSION_COOKIE: &str = "__Host-seaway";
@@ -56,11 +58,6 @@ fn is_plain_loopback(base_url: &str) -> bool {
     host == "localhost" || host == "[::1]" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The endpoints that share a path.
-pub struct Shared {
-    pub endpoints: Vec<Endpoint>,
-}
-
 /// What the gate needs besides the endpoint.
 pub struct Gate {
     pub control: Control,
@@ -69,6 +66,7 @@ pub struct Gate {
     pub proven: Proven,
     /// The names that are answered to.
     pub hosts: Hosts,
+    pub routes: Arc<Table>,
     /// Hops whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
@@ -100,12 +98,15 @@ async fn pass(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ApiError> {
-    let endpoint = declared(&request)?;
-    tracing::Span::current().record("route", endpoint.path).record("operation", endpoint.operation);
+    let shared = gate.routes.find(&mut request).ok_or_else(nothing_here)?;
+    let endpoint = declared(&shared, request.method())?;
+    tracing::Span::current()
+        .record("route", tracing::field::display(format_args!("{ROOT}{}", endpoint.path)))
+        .record("operation", endpoint.operation);
     let origin = Origin { request: id, address: client_address(gate, &request), delivery: None };
-    let principal = authenticate(gate, &endpoint, &request, &origin).await?;
-    let verdict = rate(gate, &endpoint, principal.as_ref(), &origin)?;
-    authorise(gate, &endpoint, &request, principal.as_ref(), &origin).await?;
+    let principal = authenticate(gate, endpoint, &request, &origin).await?;
+    let verdict = rate(gate, endpoint, principal.as_ref(), &origin)?;
+    authorise(gate, endpoint, &request, principal.as_ref(), &origin).await?;
     if endpoint.step_up {
         step_up(principal.as_ref())?;
     }
@@ -117,7 +118,7 @@ async fn pass(
     }
     let pending = match endpoint.idempotency {
         Idempotency::None => None,
-        _ => idempotency::begin(gate, &endpoint, caller, &mut request).await?,
+        _ => idempotency::begin(gate, endpoint, caller, &mut request).await?,
     };
     let mut response = match pending {
         Some(idempotency::Begun::Replay(replay)) => request.into_response(replay).map_into_boxed_body(),
@@ -174,14 +175,14 @@ fn framework_error(error: &Error) -> ApiError {
     }
 }
 
-fn declared(request: &ServiceRequest) -> Result<Endpoint, ApiError> {
-    let shared =
-        request.app_data::<web::Data<Arc<Shared>>>().ok_or_else(|| ApiError::new(Code::Internal, "The route was not declared."))?;
-    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-    shared.endpoints.iter().find(|endpoint| endpoint.method == method).cloned().ok_or_else(|| {
-        let known: Vec<&str> = shared.endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect();
-        ApiError::new(Code::MethodNotAllowed, format!("This address knows {}.", known.join(", ")))
-    })
+/// For an address that nobody declared.
+pub(crate) fn nothing_here() -> ApiError {
+    ApiError::new(Code::NotFound, "There is nothing at this address. The reference is at /api-docs.")
+}
+
+fn declared<'a>(shared: &'a Shared, method: &Method) -> Result<&'a Endpoint, ApiError> {
+    let known = || ApiError::new(Code::MethodNotAllowed, format!("This address knows {}.", shared.methods().join(", ")));
+    shared.endpoint(method).ok_or_else(known)
 }
 
 impl Gate {

@@ -23,6 +23,7 @@ mod idempotency;
 mod pages;
 mod precondition;
 mod problem;
+mod routes;
 mod scope;
 
 pub use answer::Answer;

@@ -1,10 +1,11 @@
 //! Pages besides the API: the reference of the API, the problem pages, health.
 
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use contract::Code;
 use utoipa::openapi::OpenApi;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, nothing_here};
 use crate::problem::ApiError;
 
 const REFERENCE_HTML: &str = include_str!("../assets/reference.html");
@@ -15,11 +16,20 @@ const LINK_SCRIPT: &str = include_str!("../assets/link.js");
 const LINK_PAGES: [&str; 6] = ["/setup", "/verify-email", "/reset-password", "/confirm-email", "/cancel-email-change", "/invitation"];
 const REFERENCE_STYLE: &str = include_str!("../assets/reference.css");
 
+/// The description of the API as it is served; one text for all workers.
+#[derive(Clone)]
+pub struct Document(Bytes);
+
+impl Document {
+    pub fn of(document: &OpenApi) -> Self {
+        Self(serde_json::to_vec(document).unwrap_or_default().into())
+    }
+}
+
 /// Registers the pages.
-pub fn register(configuration: &mut web::ServiceConfig, document: OpenApi) {
-    let text = web::Data::new(serde_json::to_string(&document).unwrap_or_default());
+pub fn register(configuration: &mut web::ServiceConfig, document: Document) {
     configuration
-        .app_data(text)
+        .app_data(web::Data::new(document))
         .route("/api/v1/openapi.json", web::get().to(openapi))
         .route("/api-docs", web::get().to(|| asset("text/html; charset=utf-8", REFERENCE_HTML)))
         .route("/api-docs/reference.js", web::get().to(|| asset("text/javascript; charset=utf-8", REFERENCE_SCRIPT)))
@@ -34,8 +44,8 @@ pub fn register(configuration: &mut web::ServiceConfig, document: OpenApi) {
     configuration.route("/link.js", web::get().to(|| asset("text/javascript; charset=utf-8", LINK_SCRIPT)));
 }
 
-async fn openapi(text: web::Data<String>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(text.get_ref().clone())
+async fn openapi(document: web::Data<Document>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
 }
 
 async fn asset(kind: &'static str, text: &'static str) -> HttpResponse {
@@ -45,7 +55,10 @@ async fn asset(kind: &'static str, text: &'static str) -> HttpResponse {
 async fn problem(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     match Code::ALL.iter().find(|code| code.text() == path.as_str()) {
         Some(code) => HttpResponse::Ok().content_type("text/markdown; charset=utf-8").body(page_of(*code)),
-        None => absent(&request, "There is no problem code of this name. The codes are listed in the reference at /api-docs."),
+        None => {
+            let detail = "There is no problem code of this name. The codes are listed in the reference at /api-docs.";
+            refused(&request, &ApiError::new(Code::NotFound, detail))
+        }
     }
 }
 
@@ -65,10 +78,10 @@ async fn health(gate: web::Data<Gate>) -> HttpResponse {
 
 /// The answer to an address that no route knows.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
-    absent(&request, "There is nothing at this address. The reference is at /api-docs.")
+    refused(&request, &nothing_here())
 }
 
-fn absent(request: &HttpRequest, detail: &str) -> HttpResponse {
+fn refused(request: &HttpRequest, error: &ApiError) -> HttpResponse {
     let id = crate::front::request_id(request).map_or_else(String::new, |id| id.to_string());
-    ApiError::new(Code::NotFound, detail).response(&id)
+    error.response(&id)
 }

@@ -1,6 +1,5 @@
 //! The HTTP server: routes from the endpoints' declarations, the gate around each, ordered shutdown.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +10,12 @@ use actix_web::{App, HttpServer, web};
 use control::Control;
 
 use crate::endpoint::Endpoint;
-use crate::gate::{Gate, Shared, gate};
+use crate::gate::{Gate, gate};
 use crate::host::Hosts;
 use crate::openapi::ROOT;
+use crate::pages::Document;
 use crate::rate::{Limiter, Proven, Quotas};
+use crate::routes::{Handlers, Table};
 
 /// How long requests may go on after the stop was asked for.
 const SHUTDOWN_SECONDS: u64 = 20;
@@ -38,14 +39,17 @@ pub struct ServerConfig {
 /// # Errors
 /// When an address cannot be bound or an endpoint has no handler.
 pub fn start(config: &ServerConfig, control: Control) -> anyhow::Result<(Server, Vec<SocketAddr>)> {
-    let endpoints = crate::v1::endpoints();
+    let mut endpoints = crate::v1::endpoints();
     self_check(&endpoints)?;
-    let document = crate::openapi::document(&endpoints);
+    let document = Document::of(&crate::openapi::document(&endpoints));
+    endpoints.iter_mut().for_each(Endpoint::forget_description);
+    let routes = Arc::new(Table::new(endpoints)?);
     let gate_data = web::Data::new(Gate {
         hosts: Hosts::new(control.base_url(), &config.hosts),
         control,
         limiter: Limiter::new(config.quotas),
         proven: Proven::default(),
+        routes: Arc::clone(&routes),
         trusted_proxies: config.trusted_proxies.clone(),
     });
     let compress = config.compress;
@@ -55,8 +59,8 @@ pub fn start(config: &ServerConfig, control: Control) -> anyhow::Result<(Server,
             .wrap(from_fn(crate::front::front))
             .app_data(gate_data.clone())
             .app_data(web::Data::new(gate_data.control.clone()))
-            .configure(|configuration| register(configuration, &endpoints))
             .configure(|configuration| crate::pages::register(configuration, document.clone()))
+            .service(web::scope(ROOT).wrap(from_fn(gate)).default_service(Handlers(Arc::clone(&routes))))
             .default_service(web::to(crate::pages::not_found))
     })
     .workers(config.workers.max(1))
@@ -86,22 +90,4 @@ fn self_check(endpoints: &[Endpoint]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn register(configuration: &mut web::ServiceConfig, endpoints: &[Endpoint]) {
-    let mut paths: BTreeMap<&str, Vec<Endpoint>> = BTreeMap::new();
-    for endpoint in endpoints {
-        paths.entry(endpoint.path).or_default().push(endpoint.clone());
-    }
-    // Fixed segments before parameters, so that `/services/search` is not taken for a service.
-    let mut ordered: Vec<_> = paths.into_iter().collect();
-    ordered.sort_by_key(|(path, _)| path.replace('{', "\u{7f}"));
-    for (path, endpoints) in ordered {
-        let mut resource = web::resource(format!("{ROOT}{path}"));
-        for route in endpoints.iter().filter_map(Endpoint::route) {
-            resource = resource.route(route);
-        }
-        let shared = web::Data::new(Arc::new(Shared { endpoints }));
-        configuration.service(resource.app_data(shared).wrap(from_fn(gate)));
-    }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use vault::password::PasswordHasher;
 use vault::{KeyRing, MasterRing, Signer};
 
-use crate::access::cache::{MembershipCache, PrincipalCache};
+use crate::access::cache::{LocatedCache, MembershipCache, PrincipalCache};
 use crate::audit::SyslogTarget;
 use crate::deployments::Faults;
 use crate::keys::Keys;
@@ -61,6 +61,7 @@ struct Parts {
     signer: Signer,
     principals: PrincipalCache,
     memberships: MembershipCache,
+    places: LocatedCache,
     faults: Arc<dyn Faults>,
     tickets: Tickets,
     builds: Semaphore,
@@ -102,6 +103,7 @@ impl Control {
             signer,
             principals: PrincipalCache::default(),
             memberships: MembershipCache::default(),
+            places: LocatedCache::default(),
             faults: parts.faults,
             tickets: Tickets::default(),
             health: crate::health::Remembered::default(),
@@ -196,6 +198,10 @@ impl Control {
 
     pub(crate) fn memberships(&self) -> &MembershipCache {
         &self.0.memberships
+    }
+
+    pub(crate) fn places(&self) -> &LocatedCache {
+        &self.0.places
     }
 
     /// Call it in every unit that revokes, removes or demotes: what is remembered about principals is forgotten with the commit.

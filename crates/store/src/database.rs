@@ -11,12 +11,16 @@ use tokio::sync::Notify;
 
 use crate::backend::Names;
 use crate::migrations;
+use crate::standing::Commits;
 use crate::unit::AnyTransaction;
 use crate::{Dialect, Read, StoreError, Write};
 
 /// Connections that read at the same time. SQLite has one thread for each.
 const SQLITE_READERS_MAX: u32 = 4;
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// Pages and prepared statements that each SQLite connection keeps: five connections, so this times five is what they cost.
+const SQLITE_CACHE_KIB: u32 = 1024;
+const SQLITE_STATEMENTS_MAX: usize = 100;
 /// How long a unit waits for its turn before the database counts as not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Waiting for another *process* that holds SQLite's write lock (the client verbs on the same machine).
@@ -48,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) names: OnceLock<Names>,
     pub(crate) no_names: Names,
+    pub(crate) commits: Commits,
     jobs_enqueued: Notify,
 }
 
@@ -70,7 +75,8 @@ impl Store {
         } else {
             open_sqlite(&sqlite_path(url)?, durability).await?
         };
-        let shared = Shared { pool, names: OnceLock::new(), no_names: Names::default(), jobs_enqueued: Notify::new() };
+        let shared =
+            Shared { pool, names: OnceLock::new(), no_names: Names::default(), commits: Commits::default(), jobs_enqueued: Notify::new() };
         let store = Self { shared: Arc::new(shared) };
         store.learn_names().await?;
         Ok(store)
@@ -79,7 +85,8 @@ impl Store {
     /// Opens PostgreSQL with this schema in place of the usual one: where a restore is prepared beside what serves.
     pub async fn open_in_schema(url: &str, schema: &str) -> Result<Self, StoreError> {
         let pool = open_postgres(url, Durability::default(), Some(schema)).await?;
-        let shared = Shared { pool, names: OnceLock::new(), no_names: Names::default(), jobs_enqueued: Notify::new() };
+        let shared =
+            Shared { pool, names: OnceLock::new(), no_names: Names::default(), commits: Commits::default(), jobs_enqueued: Notify::new() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -227,8 +234,13 @@ fn sqlite_path(url: &str) -> Result<PathBuf, StoreError> {
 
 async fn open_sqlite(path: &Path, durability: Durability) -> Result<Pool, StoreError> {
     create_private(path).map_err(|error| StoreError::Unavailable(sqlx::Error::Io(error)))?;
-    let options =
-        SqliteConnectOptions::new().filename(path).foreign_keys(true).busy_timeout(SQLITE_BUSY_TIMEOUT).statement_cache_capacity(256);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        // Negative: KiB, not pages.
+        .pragma("cache_size", format!("-{SQLITE_CACHE_KIB}"))
+        .statement_cache_capacity(SQLITE_STATEMENTS_MAX);
     let synchronous = match durability {
         Durability::PowerLoss => SqliteSynchronous::Full,
         Durability::ProcessDeath => SqliteSynchronous::Off,

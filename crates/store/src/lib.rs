@@ -100,6 +100,7 @@ mod database;
 mod error;
 mod page;
 mod row;
+mod standing;
 mod statement;
 mod unit;
 mod value;
@@ -113,6 +114,7 @@ pub use page::{
 };
 pub use row::{AnyRow, ReadError, Row};
 pub use sight::Sight;
+pub use standing::Standing;
 pub use unit::{Read, Unit, Write};
 pub use value::{Bind, Column, Json, Parameter, of_text, text_of};
 

@@ -164,7 +164,12 @@ impl Write {
             return Err(StoreError::UnitDead);
         }
         let result = match self.transaction {
-            AnyTransaction::Sqlite(transaction) => transaction.commit().await,
+            AnyTransaction::Sqlite(transaction) => {
+                let number = self.shared.commits.begin();
+                let result = transaction.commit().await;
+                self.shared.commits.end(number);
+                result
+            }
             AnyTransaction::Postgres(transaction) => transaction.commit().await,
         };
         result.map_err(|error| self.shared.error(error))?;

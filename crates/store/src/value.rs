@@ -183,8 +183,18 @@ impl<T: Serialize> Bind for Json<T> {
 
 impl<T: DeserializeOwned> Column for Json<T> {
     fn read_optional(row: &AnyRow, column: &str) -> Result<Option<Self>, ReadError> {
-        let value = serde_json::Value::read_optional(row, column)?;
-        value.map(|value| serde_json::from_value(value).map(Json).map_err(|error| ReadError::Value(error.to_string()))).transpose()
+        let wrong = |error: serde_json::Error| ReadError::Value(error.to_string());
+        match row {
+            // Straight from the text: half the work of a value in between.
+            AnyRow::Sqlite(row) => {
+                let text: Option<&str> = row.try_get_unchecked(column)?;
+                text.map(|text| serde_json::from_str(text).map(Json).map_err(wrong)).transpose()
+            }
+            AnyRow::Postgres(row) => {
+                let value: Option<serde_json::Value> = row.try_get(column)?;
+                value.map(|value| serde_json::from_value(value).map(Json).map_err(wrong)).transpose()
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod operator;
 mod pages;
 mod permissions;
 mod projects;
+mod remembered;
 mod services;
 mod sight;
 mod tokens;

@@ -136,8 +136,7 @@ impl Control {
     pub async fn actor(&self, principal: &Principal, origin: &Origin, kind: Kind, text: &str) -> Result<Actor> {
         principal.require_verified()?;
         let absent = || ControlError::NotFound(kind.word());
-        let mut read = self.store().read().await?;
-        let located = locate::locate(&mut read, kind, text).await?.ok_or_else(absent)?;
+        let located = self.located(kind, text).await?.ok_or_else(absent)?;
         let membership = self.membership(principal, located.organization).await?.ok_or_else(absent)?;
         if !principal.restriction().is_none_or(|restriction| restriction.admits(&located)) {
             return Err(absent());
@@ -156,17 +155,30 @@ impl Control {
         if sees(&actor.sight, &actor.located, whole) { Ok(actor) } else { Err(absent()) }
     }
 
+    /// Where the resource stands, remembered until the next commit where every commit is seen.
+    async fn located(&self, kind: Kind, text: &str) -> Result<Option<Located>> {
+        let look = self.places().look(self.clock().now(), self.store().standing());
+        let key = (kind, text.to_owned());
+        if let Some(known) = self.places().get(&key, &look) {
+            return Ok(Some(known));
+        }
+        let found = locate::locate(&mut self.store().read().await?, kind, text).await?;
+        if let Some(found) = found.as_ref().filter(|_| look.sees_every_commit()) {
+            self.places().put(key, found.clone(), look);
+        }
+        Ok(found)
+    }
+
     /// The principal's membership in a living organization, remembered for a moment.
     async fn membership(&self, principal: &Principal, organization: OrganizationId) -> Result<Option<MembershipRow>> {
         let key = (principal.user, organization);
-        let now = self.clock().now();
-        if let Some(known) = self.memberships().get(&key, now) {
+        let look = self.memberships().look(self.clock().now(), self.store().standing());
+        if let Some(known) = self.memberships().get(&key, &look) {
             return Ok(Some(known));
         }
-        let generation = self.memberships().generation();
         let found = memberships::find(&mut self.store().read().await?, organization, principal.user).await?;
         if let Some(found) = &found {
-            self.memberships().put(key, found.clone(), now, generation);
+            self.memberships().put(key, found.clone(), look);
         }
         Ok(found)
     }

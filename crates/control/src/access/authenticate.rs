@@ -38,15 +38,15 @@ impl Control {
         };
         let key: [u8; 32] = digest.as_bytes().try_into().map_err(|_| unauthenticated())?;
         let now = self.clock().now();
-        let principal = match self.principals().get(&key, now) {
+        let look = self.principals().look(now, self.store().standing());
+        let principal = match self.principals().get(&key, &look) {
             Some(principal) => principal,
             None => {
-                let generation = self.principals().generation();
                 let principal = match token {
                     None => self.of_session(&digest, now).await?,
                     Some(id) => self.of_token(id, &digest, now).await?,
                 };
-                self.principals().put(key, principal.clone(), now, generation);
+                self.principals().put(key, principal.clone(), look);
                 principal
             }
         };
