@@ -72,7 +72,7 @@ pub struct Gate {
 }
 
 /// Middleware of every resource of the API.
-pub async fn gate(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub async fn gate(mut request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(gate) = request.app_data::<web::Data<Gate>>().cloned() else {
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()).map_into_boxed_body());
     };
@@ -80,8 +80,10 @@ pub async fn gate(request: ServiceRequest, next: Next<impl MessageBody + 'static
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()).map_into_boxed_body());
     };
     let text = id.to_string();
+    // Before anybody else holds the request: the parameters of the path are written into it.
+    let found = gate.routes.find(&mut request);
     let http_request = request.request().clone();
-    let mut response = match pass(&gate, id, request, next).await {
+    let mut response = match pass(&gate, id, found, request, next).await {
         Ok(response) => response,
         Err(error) => ServiceResponse::new(http_request, error.response(&text)),
     };
@@ -95,10 +97,11 @@ pub async fn gate(request: ServiceRequest, next: Next<impl MessageBody + 'static
 async fn pass(
     gate: &Gate,
     id: RequestId,
+    found: Option<Arc<Shared>>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ApiError> {
-    let shared = gate.routes.find(&mut request).ok_or_else(nothing_here)?;
+    let shared = found.ok_or_else(nothing_here)?;
     let endpoint = declared(&shared, request.method())?;
     tracing::Span::current()
         .record("route", tracing::field::display(format_args!("{ROOT}{}", endpoint.path)))

@@ -97,6 +97,7 @@ impl Table {
     }
 
     /// Finds who shares the path of the request (below the API's root), and notes its parameters and who was found.
+    /// Nobody else may hold the request yet.
     pub fn find(&self, request: &mut ServiceRequest) -> Option<Arc<Shared>> {
         let path = request.match_info().unprocessed().strip_prefix('/')?;
         let texts: Vec<&str> = path.split('/').collect();
@@ -161,7 +162,6 @@ impl Service<ServiceRequest> for Dispatch {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use actix_web::test::TestRequest;
 
