@@ -49,10 +49,14 @@ pub struct Usage {
 /// The folder does not exist or cannot be asked.
 pub fn usage(folder: &Path) -> std::io::Result<Usage> {
     let state = rustix::fs::statvfs(folder)?;
-    let used = state.f_blocks.saturating_sub(state.f_bfree);
-    let of = used.saturating_add(state.f_bavail).max(1);
-    let percent = used.saturating_mul(100).div_ceil(of).min(100);
+    let percent = percent_used(state.f_blocks, state.f_bfree, state.f_bavail);
     Ok(Usage { folder: folder.to_owned(), used_percent: u8::try_from(percent).unwrap_or(100) })
+}
+
+/// Blocks that the file system keeps back count neither as used nor as there. Rounded up.
+fn percent_used(blocks: u64, free: u64, available: u64) -> u64 {
+    let used = blocks.saturating_sub(free);
+    used.saturating_mul(100).div_ceil(used.saturating_add(available).max(1))
 }
 
 /// The fuller one of Seaway's own disk and the engine's.
@@ -207,6 +211,15 @@ mod tests {
         assert!(!has_project_quotas(mounts, Path::new("/var/lib/other")));
         assert!(!has_project_quotas(&mounts.replace(",prjquota", ""), Path::new("/var/lib/docker")));
         assert!(!has_project_quotas(&mounts.replace("xfs", "ext4"), Path::new("/var/lib/docker")));
+    }
+
+    #[test]
+    fn blocks_that_are_kept_back_do_not_make_a_disk_look_full() {
+        // A file system of 252 GB of which 162 are kept back: 26 used, 64 there.
+        assert_eq!(percent_used(252, 226, 64), 29);
+        assert_eq!(percent_used(100, 5, 0), 100);
+        assert_eq!(percent_used(100, 100, 95), 0);
+        assert_eq!(percent_used(0, 0, 0), 0);
     }
 
     #[test]

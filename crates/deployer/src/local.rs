@@ -289,17 +289,3 @@ async fn build(parts: &Arc<Parts>, mut order: BuildOrder, journal: &dyn Journal,
     let sink = DeploymentLog { parts: Arc::clone(parts), stream: LogStream::Deployment(order.operation) };
     workshop.build(order, journal, &sink, cancel).await
 }
-
-#[cfg(test)]
-mod tests {
-    use super::percent_used;
-
-    #[test]
-    fn blocks_that_are_kept_back_do_not_make_a_disk_look_full() {
-        // A file system of 252 GB of which 162 are kept back: 26 used, 64 there.
-        assert_eq!(percent_used(252, 226, 64), 29);
-        assert_eq!(percent_used(100, 5, 0), 100);
-        assert_eq!(percent_used(100, 100, 95), 0);
-        assert_eq!(percent_used(0, 0, 0), 0);
-    }
-}
