@@ -122,7 +122,9 @@ pub fn check(configuration: &Configuration, allowed: &Allowed) -> Vec<Fault> {
     }
     check_builder(&mut faults, configuration);
     check_processes(&mut faults, configuration, allowed);
-    faults.range("/port", configuration.port, 1, u16::MAX);
+    if let Some(port) = configuration.port {
+        faults.range("/port", port, 1, u16::MAX);
+    }
     check_health(&mut faults, configuration);
     check_mounts(&mut faults, configuration, allowed);
     let commands = [
@@ -549,6 +551,14 @@ mod tests {
         for bad in ["", "--upload-pack=x", "-x", "a..b", "a b", "a\nb", "a:b", "a^"] {
             assert_eq!(source(bad), ["/source/reference"], "{bad}");
         }
+    }
+
+    #[test]
+    fn the_port_is_the_services_then_the_images_then_the_usual_one() {
+        let mut configuration = Configuration::default();
+        assert_eq!([&[8080][..], &[], &[80, 443]].map(|exposed| configuration.port_of(exposed)), [8080, 3000, 3000]);
+        configuration.port = Some(4000);
+        assert_eq!(configuration.port_of(&[8080]), 4000);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::id::{CredentialId, UploadId, VolumeId};
 
 /// The process type that receives requests.
 pub const WEB: &str = "web";
+/// Port of `web` when neither the service nor its image says one.
+pub const PORT_DEFAULT: u16 = 3000;
 pub const REPLICAS_MAX: u32 = 50;
 pub const PROCESSES_MAX: usize = 16;
 pub const MEMORY_BYTES_MIN: u64 = 16 * 1024 * 1024;
@@ -210,8 +212,10 @@ pub struct Configuration {
     pub root: Option<String>,
     pub builder: Builder,
     pub processes: Vec<Process>,
-    /// Port that `web` listens on; also set as the variable `PORT`.
-    pub port: u16,
+    /// Port that `web` listens on; also set as the variable `PORT`. When absent, each build takes the one port that the image declares
+    /// with `EXPOSE`, or 3000 when it declares none or several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     pub health: HealthCheck,
     pub mounts: Vec<Mount>,
     /// Runs once in the new image, with the new variables, before any traffic; as an argument list.
@@ -243,7 +247,7 @@ impl Default for Configuration {
             root: None,
             builder: Builder::default(),
             processes: vec![Process { name: WEB.into(), command: None, replicas: 1, limits: Limits::default() }],
-            port: 3000,
+            port: None,
             health: HealthCheck::default(),
             mounts: Vec::new(),
             release_command: None,
@@ -266,6 +270,15 @@ impl Configuration {
     /// A volume that is written forbids two replicas and start-first.
     pub fn single_writer(&self) -> bool {
         self.mounts.iter().any(|mount| matches!(mount, Mount::Volume { read_only: false, .. }))
+    }
+
+    /// The port of a release: the configured one, else the only one that its image declares, else [`PORT_DEFAULT`].
+    pub fn port_of(&self, exposed: &[u16]) -> u16 {
+        match (self.port, exposed) {
+            (Some(port), _) => port,
+            (None, [only]) => *only,
+            (None, _) => PORT_DEFAULT,
+        }
     }
 
     pub fn web(&self) -> Option<&Process> {

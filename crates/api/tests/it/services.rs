@@ -47,14 +47,15 @@ async fn a_change_of_settings_needs_if_match_and_becomes_a_release() {
     tree::deploy(&server, &owner, &service).await;
     let draft = async || server.get(&path, As::Session(&owner)).await.unwrap().expect(200).unwrap().json["draft"].clone();
     assert_eq!(draft().await, json!(false));
-    let change = json!({ "configuration": { "port": 8080 } });
+    // The scripted image declares 8080, and no port is set.
+    let change = json!({ "configuration": { "port": 8081 } });
     server.patch(&path, As::Session(&owner), change.clone()).await.unwrap().expect_problem(428, "precondition-required").unwrap();
     tree::patch(&server, &owner, &format!("{path}?deploy=false"), change).await.expect(200).unwrap();
     assert_eq!(draft().await, json!(true));
     let staged = server.get(&format!("{path}/changes"), As::Session(&owner)).await.unwrap().expect(200).unwrap();
     assert_eq!(
         staged.json["changes"],
-        json!([{ "kind": "configuration", "name": "/port", "change": "changed", "before": 3000, "after": 8080 }]),
+        json!([{ "kind": "configuration", "name": "/port", "change": "changed", "before": 8080, "after": 8081 }]),
         "{}",
         staged.text
     );

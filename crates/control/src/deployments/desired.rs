@@ -46,7 +46,7 @@ impl Control {
                 })
                 .collect(),
             variables: frozen.variables(),
-            port: configuration.port,
+            port: configuration.port.unwrap_or(domain::service::PORT_DEFAULT),
             health: configuration.health.clone(),
             mounts,
             stop_grace_seconds: configuration.stop_grace_seconds,

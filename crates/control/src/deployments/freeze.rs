@@ -59,12 +59,14 @@ impl Control {
         if let (Some(formation), Some(base)) = (formation, copied) {
             super::formation::form(&mut configuration, formation, base.version)?;
         }
+        let port = port_of(&configuration, *built, base.as_ref());
+        configuration.port = Some(port);
         let now = self.clock().now();
         let id = ReleaseId::new(self.clock(), self.entropy());
         let version = store::releases::next_version(&mut self.store().read().await?, row.service_id).await?;
         let kept = match copied {
             Some(base) => self.keep(row, base, id, formation).await?,
-            None => self.gather(&ingredients, base.as_ref(), id, version).await?,
+            None => self.gather(&ingredients, base.as_ref(), id, (version, port)).await?,
         };
         let (image, image_bytes, revision, subject, author) = match (built, &base) {
             (Some(built), _) => (
@@ -81,7 +83,6 @@ impl Control {
                 return Err(ControlError::refused(contract::Code::Conflict, "There is no image yet: the service was never built."));
             }
         };
-        set_port(&mut configuration, *built);
         let release = ReleaseRow {
             id,
             organization_id: row.organization_id,
@@ -127,7 +128,7 @@ impl Control {
     }
 
     /// The variables that the service has now.
-    async fn gather(&self, ingredients: &Ingredients<'_>, base: Option<&ReleaseRow>, id: ReleaseId, version: i64) -> Result<Kept> {
+    async fn gather(&self, ingredients: &Ingredients<'_>, base: Option<&ReleaseRow>, id: ReleaseId, (version, port): (i64, u16)) -> Result<Kept> {
         let Ingredients { row, facts, built } = ingredients;
         let commit = built.map(|built| built.revision.clone()).or_else(|| base.map(|base| base.revision.clone()));
         let purpose = Purpose {
@@ -135,6 +136,7 @@ impl Control {
             release: u64::try_from(version).ok(),
             commit,
             branch: facts.branch(row),
+            port: Some(port),
             ..Purpose::default()
         };
         let resolved = self.resolve_variables(row.organization_id, row.service_id, &purpose).await?;
@@ -165,9 +167,11 @@ fn noted(resolved: &ResolvedVariables) -> Value {
     Value::Object(resolved.values.keys().map(|name| (name.clone(), note(name))).collect::<Map<_, _>>())
 }
 
-fn set_port(configuration: &mut Configuration, built: Option<&Built>) {
-    if let Some(port) = built.filter(|_| configuration.port == 0).and_then(|built| built.exposed_ports.first().copied()) {
-        configuration.port = port;
+/// Without a build the image is that of the release before, and so is the port that it says.
+fn port_of(configuration: &Configuration, built: Option<&Built>, base: Option<&ReleaseRow>) -> u16 {
+    match (built, base.and_then(|base| base.configuration.0.port)) {
+        (None, Some(before)) => configuration.port.unwrap_or(before),
+        (built, _) => configuration.port_of(built.map_or(&[], |built| &built.exposed_ports)),
     }
 }
 

@@ -29,7 +29,10 @@ impl Control {
         let Some(release) = release else { return Ok(StagedChanges { draft: true, changes: Vec::new() }) };
         let mut changes = Vec::new();
         let before = serde_json::to_value(&release.configuration).map_err(anyhow::Error::new)?;
-        let after = serde_json::to_value(&row.configuration).map_err(anyhow::Error::new)?;
+        let mut next = row.configuration.clone();
+        // A port that the image decides is no change.
+        next.0.port = next.0.port.or(release.configuration.0.port);
+        let after = serde_json::to_value(&next).map_err(anyhow::Error::new)?;
         compare("", &before, &after, &mut changes);
         self.compare_variables(&mut read, &row, &release, &mut changes).await?;
         let own = domains::all_of_service(&mut read, actor.organization, row.id).await?;
@@ -63,6 +66,10 @@ impl Control {
             .ok_or_else(|| ControlError::refused(Code::Conflict, "The service has no release yet, so there is nothing to go back to."))?;
         let before = row.configuration.clone();
         row.configuration = release.configuration.clone();
+        // A release has always a port; whether the image or the service said it shows only in what was set.
+        if before.0.port.is_none() {
+            row.configuration.0.port = None;
+        }
         row.updated_at = self.clock().now();
         services::update(&mut write, &row, false).await.map_err(crate::named::stale)?;
         let mut left = Vec::new();

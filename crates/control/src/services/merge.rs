@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn fields_are_merged_types_replaced_and_nulls_reset() {
         let one = merged(&Configuration::default(), json!({ "source": { "type": "git", "url": "https://h/x" }, "port": 8080 })).unwrap();
-        assert_eq!(one.port, 8080);
+        assert_eq!(one.port, Some(8080));
         let two =
             merged(&one, json!({ "source": { "reference": "main" }, "health": { "probe": { "type": "http", "path": "/" } } })).unwrap();
         assert!(
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!((two.health.probe, two.health.interval_ms), (Probe::Http { path: "/".into() }, 250));
         let three = merged(&one, json!({ "source": { "type": "image", "reference": "nginx" }, "port": null })).unwrap();
         assert!(matches!(three.source, Some(Source::Image { .. })));
-        assert_eq!(three.port, 3000);
+        assert_eq!(three.port, None);
         assert!(merged(&one, json!({ "source": null })).unwrap().source.is_none());
     }
 

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::FieldError;
 use domain::Secret;
 use domain::id::{DeploymentId, Id, OrganizationId, RunId, ServiceId};
+use domain::service::PORT_DEFAULT;
 use domain::variables::{Found, Lookup, LookupError, Owner, resolve};
 use serde_json::json;
 use store::services::ServiceRow;
 use store::variables::{CurrentRow, ScopeKind};
-use store::{audit, environments, projects, services, variables};
+use store::{audit, environments, projects, releases, services, variables};
 use vault::{KeyRing, Sealed};
 
 use crate::error::{ControlError, Result};
@@ -28,6 +29,8 @@ pub struct Purpose {
     pub release: Option<u64>,
     pub commit: Option<String>,
     pub branch: Option<String>,
+    /// Port of the release that is made, where the image decides it.
+    pub port: Option<u16>,
 }
 
 /// Everything that the containers of a service get.
@@ -160,15 +163,22 @@ impl Control {
             let of_service = variables::all_of_scope(&mut read, organization, ScopeKind::Service, row.id.uuid()).await?;
             levels.add(Owner::Service(slug.clone()), of_service, &mut wanted);
             let shown = Shown { project: &project.slug, environment: &environment.slug };
-            levels.built_in.insert(slug, self.built_in(row, &shown, (row.id == id).then_some(purpose)));
+            let purpose = (row.id == id).then_some(purpose);
+            // Where the image decides, the release that serves knows.
+            let port = match (row.configuration.0.port.or(purpose.and_then(|purpose| purpose.port)), row.current_release_id) {
+                (None, Some(release)) => {
+                    releases::find(&mut read, organization, release).await?.and_then(|release| release.configuration.0.port)
+                }
+                (port, _) => port,
+            };
+            levels.built_in.insert(slug, self.built_in(row, port.unwrap_or(PORT_DEFAULT), &shown, purpose));
         }
         levels.files = variables::all_of_scope(&mut read, organization, ScopeKind::File, id.uuid()).await?;
         Ok(levels)
     }
 
     /// What Seaway knows about a service. `purpose` for the one that the values are for.
-    fn built_in(&self, service: &ServiceRow, shown: &Shown<'_>, purpose: Option<&Purpose>) -> BTreeMap<String, String> {
-        let port = service.configuration.0.port;
+    fn built_in(&self, service: &ServiceRow, port: u16, shown: &Shown<'_>, purpose: Option<&Purpose>) -> BTreeMap<String, String> {
         let url = self.generated_url(&service.app_name);
         let mut values = BTreeMap::from([
             ("HOST".to_owned(), service.slug.clone()),

@@ -237,7 +237,7 @@ async fn a_change_during_the_build_is_in_the_release() {
         let runner = world.runner();
         let asked = world.ask().await;
         crate::world::eventually("the build runs", async || world.server.waits_at(Step::Build)).await;
-        world.configure(|configuration| configuration.port = 4321).await;
+        world.configure(|configuration| configuration.port = Some(4321)).await;
         world.variable("COLOR", "blue").await;
         world.server.release(Step::Build);
         crate::world::eventually("live", async || {
@@ -269,6 +269,24 @@ async fn failures_and_recoveries_are_mailed() {
         assert_eq!(mailed("deployment_recovered").len(), 1);
         world.deploy().await;
         assert_eq!((mailed("deployment_failed").len(), mailed("deployment_recovered").len()), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_port_the_image_says_it_and_neighbours_learn_it() {
+    on_both(async |store| {
+        let world = World::new(store).await;
+        world.configure(|configuration| configuration.port = None).await;
+        let done = world.deploy().await;
+        assert_eq!(done.phase, Phase::Live, "{:?}", done.failure);
+        // The scripted build declares one port.
+        let desired = world.server.serving(world.service).unwrap();
+        assert_eq!((desired.port, desired.variables["PORT"].reveal().as_str()), (8080, "8080"));
+        // What is set wins over what the image says.
+        world.configure(|configuration| configuration.port = Some(4000)).await;
+        world.deploy().await;
+        assert_eq!(world.server.serving(world.service).unwrap().port, 4000);
     })
     .await;
 }

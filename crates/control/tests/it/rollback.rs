@@ -21,10 +21,10 @@ async fn a_rollback_brings_back_what_was_as_a_new_release() {
         let _kept = world.domain("shop.example").await;
         let given_up = world.domain("old.example").await;
         world.variable("COLOR", "blue").await;
-        world.configure(|configuration| configuration.port = 1111).await;
+        world.configure(|configuration| configuration.port = Some(1111)).await;
         world.deploy().await;
         world.variable("COLOR", "red").await;
-        world.configure(|configuration| configuration.port = 2222).await;
+        world.configure(|configuration| configuration.port = Some(2222)).await;
         world.domain("new.example").await;
         let mut write = world.store.write().await.unwrap();
         store::domains::delete(&mut write, world.organization, world.service, given_up).await.unwrap();
