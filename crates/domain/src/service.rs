@@ -212,9 +212,7 @@ pub struct Configuration {
     pub root: Option<String>,
     pub builder: Builder,
     pub processes: Vec<Process>,
-    /// Port that `web` listens on; also set as the variable `PORT`. When absent, each build takes the one port that the image declares
-    /// with `EXPOSE`, or 3000 when it declares none or several.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Port of `web`, also its variable `PORT`. When absent: the only port that the image declares (`EXPOSE`), else 3000.
     pub port: Option<u16>,
     pub health: HealthCheck,
     pub mounts: Vec<Mount>,
