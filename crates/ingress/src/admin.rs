@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,11 +20,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin_certificates::CertificateAdmin,
+    live::ServiceLive,
     proxy::Proxy,
     registry::{ChangeError, Registry},
     routes::{RouteError, ServiceRoute},
+    seen::log::TAIL_LINES_MAX,
     traffic::OpenConnections,
-    wire::{DrainRequest, Health, Metrics, Refusal, RefusalCode},
+    wire::{DrainRequest, Events, Health, Metrics, Refusal, RefusalCode},
 };
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -97,7 +100,11 @@ impl Admin {
         let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
         let result = match (&parts.method, path.as_slice()) {
             (&Method::GET, ["health"]) => Ok(json(&self.health())),
-            (&Method::GET, ["metrics-lite"]) => Ok(json(&self.metrics())),
+            (&Method::GET, ["metrics-lite"]) => Ok(json(&self.metrics_lite())),
+            (&Method::GET, ["events"]) => Ok(json(&self.events(parts.uri.query()).await)),
+            (&Method::GET, ["services", id, "seen"]) => self.service(id).map(|service| json(&service.metrics())),
+            (&Method::GET, ["services", id, "samples"]) => self.service(id).map(|service| json(&service.seen.samples.read())),
+            (&Method::GET, ["services", id, "access-log"]) => self.access_log(id, parts.uri.query()).await,
             (&Method::GET, ["services"]) => Ok(json(&self.registry.list().iter().map(AsRef::as_ref).collect::<Vec<&ServiceRoute>>())),
             (&Method::GET, ["services", id]) => self.find(id),
             (&Method::PUT, ["services", id]) => self.put(id, body).await,
@@ -145,7 +152,33 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Metrics {
+    fn service(&self, id: &str) -> Result<Arc<ServiceLive>, Refusal> {
+        self.registry.find(id).ok_or_else(|| ChangeError::Unknown(id.to_owned()).into())
+    }
+
+    /// `?from=SEQUENCE&wait_ms=MS`
+    async fn events(&self, query: Option<&str>) -> Events {
+        let (from, wait_ms) = (number(query, "from").unwrap_or(0), number(query, "wait_ms").unwrap_or(0));
+        self.proxy.events.read(from, Duration::from_millis(wait_ms)).await
+    }
+
+    /// `?lines=N`
+    async fn access_log(&self, id: &str, query: Option<&str>) -> Result<Response<Full<Bytes>>, Refusal> {
+        let service = self.service(id)?;
+        let logs = self.proxy.logs.clone();
+        let lines = number(query, "lines").and_then(|lines| usize::try_from(lines).ok()).unwrap_or(TAIL_LINES_MAX);
+        let read = tokio::task::spawn_blocking(move || logs.tail(&service.id, lines)).await;
+        let read = read.map_err(std::io::Error::other).flatten();
+        read.map(|lines| json(&lines)).map_err(|error| refusal(RefusalCode::Storage, &format!("the access log cannot be read: {error}")))
+    }
+
+    fn metrics_lite(&self) -> Metrics {
+        let mut metrics = self.metrics();
+        metrics.services.values_mut().for_each(|service| service.releases.clear());
+        metrics
+    }
+
+    pub fn metrics(&self) -> Metrics {
         let traffic = &self.proxy.traffic;
         Metrics {
             connections: traffic.connections.load(Ordering::Relaxed),
@@ -155,6 +188,10 @@ impl Admin {
             services: self.registry.metrics().collect(),
         }
     }
+}
+
+fn number(query: Option<&str>, name: &str) -> Option<u64> {
+    query?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
 impl From<ChangeError> for Refusal {

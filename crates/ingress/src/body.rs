@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -19,7 +19,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::{
     live::{Claim, InFlight},
     phase::PhaseGuard,
+    policy::compress::Compressor,
     pool::Upstream,
+    seen::meter::Meter,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +32,18 @@ pub enum BodyError {
     Stalled,
     #[error("the grace of the drain is over")]
     Cut,
+    #[error("the answer cannot be compressed")]
+    Compression(#[source] std::io::Error),
     #[error(transparent)]
     Hyper(#[from] hyper::Error),
 }
 
 /// How far a request's body came; shared between the body, which the connection to the replica owns, and the handler.
 #[derive(Debug, Default)]
-pub struct BodyProgress(AtomicU8);
+pub struct BodyProgress {
+    end: AtomicU8,
+    bytes: AtomicU64,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyEnd {
@@ -49,7 +56,7 @@ pub enum BodyEnd {
 
 impl BodyProgress {
     pub fn end(&self) -> BodyEnd {
-        match self.0.load(Ordering::Acquire) {
+        match self.end.load(Ordering::Acquire) {
             0 => BodyEnd::Open,
             1 => BodyEnd::Complete,
             2 => BodyEnd::TooLarge,
@@ -59,7 +66,12 @@ impl BodyProgress {
     }
 
     fn set(&self, end: BodyEnd) {
-        self.0.store(end as u8, Ordering::Release);
+        self.end.store(end as u8, Ordering::Release);
+    }
+
+    /// Bytes that the client sent so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -141,6 +153,7 @@ impl Streamed {
                     Err(BodyError::TooLarge)
                 } else {
                     self.bytes_left -= size;
+                    self.progress.bytes.fetch_add(size, Ordering::Relaxed);
                     if self.inner.is_end_stream() {
                         self.progress.set(BodyEnd::Complete);
                     }
@@ -158,12 +171,23 @@ pub struct ResponseBody {
     content: Content,
     /// Tells the connection, when dropped, that the request is over.
     _phase: Option<PhaseGuard>,
+    meter: Option<Meter>,
 }
 
 #[derive(Debug)]
 enum Content {
     Page(Bytes),
     Relayed(Box<Relayed>),
+    Compressed(Box<Compressed>),
+}
+
+/// A replica's answer on its way through a compressor.
+#[derive(Debug)]
+struct Compressed {
+    inner: Relayed,
+    compressor: Compressor,
+    trailers: Option<http::HeaderMap>,
+    is_done: bool,
 }
 
 /// What goes on while a replica's answer is streamed.
@@ -236,7 +260,7 @@ impl Relayed {
         if let (Some(upstream), Some(claim)) = (self.upstream.take(), &self.claim)
             && !claim.replica().is_retired()
         {
-            claim.replica().pool.put(upstream);
+            claim.replica().give_back(upstream);
         }
         self.release();
     }
@@ -248,9 +272,49 @@ impl Relayed {
     }
 }
 
+/// Frames taken in one turn that gave nothing to send yet.
+const COMPRESSED_FRAMES_MAX: usize = 32;
+
+impl Compressed {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.is_done {
+            return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        for _ in 0..COMPRESSED_FRAMES_MAX {
+            let out = match self.inner.poll(cx) {
+                Poll::Pending => match self.compressor.flush() {
+                    Ok(out) if out.is_empty() => return Poll::Pending,
+                    out => out,
+                },
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return self.finish(),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.compressor.feed(&data),
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok();
+                        return self.finish();
+                    }
+                },
+            };
+            match out {
+                Ok(out) if out.is_empty() => {}
+                out => return Poll::Ready(Some(out.map(Frame::data).map_err(BodyError::Compression))),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn finish(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.is_done = true;
+        let rest = self.compressor.finish();
+        Poll::Ready(Some(rest.map(Frame::data).map_err(BodyError::Compression)))
+    }
+}
+
 impl ResponseBody {
     pub fn page(bytes: Bytes) -> Self {
-        Self { content: Content::Page(bytes), _phase: None }
+        Self { content: Content::Page(bytes), _phase: None, meter: None }
     }
 
     pub fn relayed(mut relayed: Relayed) -> Self {
@@ -258,7 +322,29 @@ impl ResponseBody {
             relayed.finish();
             return Self::page(Bytes::new());
         }
-        Self { content: Content::Relayed(Box::new(relayed)), _phase: None }
+        Self { content: Content::Relayed(Box::new(relayed)), _phase: None, meter: None }
+    }
+
+    /// A replica's body that is still to come.
+    pub fn is_relayed(&self) -> bool {
+        matches!(self.content, Content::Relayed(_))
+    }
+
+    /// What is not relayed stays as it is.
+    pub fn compressed(mut self, compressor: Compressor) -> Self {
+        self.content = match self.content {
+            Content::Relayed(inner) => {
+                Content::Compressed(Box::new(Compressed { inner: *inner, compressor, trailers: None, is_done: false }))
+            }
+            other => other,
+        };
+        self
+    }
+
+    /// Counts what goes out, until the body is dropped.
+    pub fn with_meter(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
     }
 
     pub fn with_phase(mut self, phase: Option<PhaseGuard>) -> Self {
@@ -272,17 +358,23 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.content {
+        let next = match &mut self.content {
             Content::Page(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Page(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Relayed(relayed) => relayed.poll(cx),
+            Content::Compressed(compressed) => compressed.poll(cx),
+        };
+        if let (Some(meter), Poll::Ready(Some(Ok(frame)))) = (&mut self.meter, &next) {
+            meter.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
+        next
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Page(bytes) => bytes.is_empty(),
             Content::Relayed(relayed) => relayed.claim.is_none() || relayed.inner.is_end_stream(),
+            Content::Compressed(compressed) => compressed.is_done && compressed.trailers.is_none(),
         }
     }
 
@@ -290,6 +382,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Page(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Relayed(relayed) => relayed.inner.size_hint(),
+            Content::Compressed(_) => SizeHint::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     routes::{DRAIN_MS_MAX, ServiceRoute},
-    wire::{Acknowledged, DrainRequest, Drained, Health, Metrics, Refusal, RefusalCode},
+    wire::{Acknowledged, DrainRequest, Drained, Events, Health, Metrics, Refusal, RefusalCode, RequestLine, ServiceMetrics},
 };
 
 /// A call that waits for the disk only.
@@ -96,6 +96,31 @@ impl IngressClient {
 
     pub async fn metrics(&self) -> Result<Metrics, ClientError> {
         self.call(Method::GET, "/metrics-lite", "", None::<&()>, CALL_TIMEOUT).await
+    }
+
+    /// One service with its releases; `None`: it is not known here.
+    pub async fn seen(&self, service: &str) -> Result<Option<ServiceMetrics>, ClientError> {
+        match self.call(Method::GET, &format!("/services/{service}/seen"), service, None::<&()>, CALL_TIMEOUT).await {
+            Ok(seen) => Ok(Some(seen)),
+            Err(ClientError::Refused { code: RefusalCode::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A few of the last requests, newest first.
+    pub async fn samples(&self, service: &str) -> Result<Vec<RequestLine>, ClientError> {
+        self.call(Method::GET, &format!("/services/{service}/samples"), service, None::<&()>, CALL_TIMEOUT).await
+    }
+
+    /// The end of the access log, oldest first.
+    pub async fn access_log(&self, service: &str, lines: usize) -> Result<Vec<RequestLine>, ClientError> {
+        self.call(Method::GET, &format!("/services/{service}/access-log?lines={lines}"), service, None::<&()>, CALL_TIMEOUT).await
+    }
+
+    /// Events from `from` on (0: those that come from now on; later [`Events::next`]); waits at most `wait` for the first one.
+    pub async fn events(&self, from: u64, wait: Duration) -> Result<Events, ClientError> {
+        let path = format!("/events?from={from}&wait_ms={}", wait.as_millis());
+        self.call(Method::GET, &path, "", None::<&()>, wait + CALL_TIMEOUT).await
     }
 
     pub async fn health(&self) -> Result<Health, ClientError> {

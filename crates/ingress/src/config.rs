@@ -60,6 +60,9 @@ pub struct IngressConfig {
     /// Peers whose X-Forwarded-* and X-Request-Id are believed.
     #[serde(default)]
     pub trusted_proxies: Vec<IpNet>,
+    /// The operator's numbers in the text format of Prometheus, at `/metrics`; off by default.
+    #[serde(default)]
+    pub metrics_listen: Option<SocketAddr>,
     #[serde(default)]
     pub limits: Limits,
 }
@@ -73,6 +76,7 @@ impl IngressConfig {
             admin_socket,
             state_dir,
             trusted_proxies: Vec::new(),
+            metrics_listen: None,
             limits: Limits::default(),
         }
     }

@@ -12,6 +12,7 @@ use crate::tls::TlsFacts;
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
@@ -54,6 +55,7 @@ pub struct Hop {
     pub is_trusted: bool,
     /// `None`: a plain connection.
     pub tls: Option<Arc<TlsFacts>>,
+    pub peer: IpAddr,
     peer_text: HeaderValue,
     port_text: HeaderValue,
     scheme: HeaderValue,
@@ -66,6 +68,7 @@ impl Hop {
         Self {
             is_trusted,
             tls: None,
+            peer,
             peer_text: text(&peer.to_string()),
             port_text: HeaderValue::from(local_port),
             scheme: HeaderValue::from_static("http"),

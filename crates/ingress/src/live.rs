@@ -4,11 +4,13 @@
 //! the two are ordered: after the bit is set no claim succeeds, and a drain that then sees zero knows that nothing comes.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -16,13 +18,14 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    pool::Pool,
+    balance::{health::Health, visitor},
+    policy::{compiled::Compiled, rate::Rates},
+    pool::{Pool, Upstream},
     routes::{Replica, RouteState, ServiceRoute},
-    wire::ServiceMetrics,
+    seen::counters::{ReleaseSeen, ServiceSeen},
+    wire::{ReleaseMetrics, ServiceMetrics},
 };
 
-/// After a failed connect a replica is passed over for this long, while there is another.
-pub const DOWN_MS: u64 = 5_000;
 const RETIRED: u64 = 1 << 63;
 
 #[derive(Debug)]
@@ -30,27 +33,39 @@ pub struct ReplicaLive {
     pub id: String,
     pub address: SocketAddr,
     pub release: u64,
-    pub pool: Pool,
+    /// What a sticky cookie says of it.
+    pub token: u64,
+    pub health: Health,
+    pub seen: Arc<ReleaseSeen>,
     /// Fires when the grace of a drain is over: what still runs ends now.
     pub cut: CancellationToken,
+    /// Fires with `cut`, or before it: WebSockets end, the rest goes on.
+    pub cut_tunnels: CancellationToken,
+    pub tunnels: AtomicU64,
+    pool: Pool,
+    /// Connections to other ports than its own.
+    ports: Mutex<BTreeMap<u16, Arc<Pool>>>,
     claims: AtomicU64,
     idle: Notify,
-    born: Instant,
-    down_until_ms: AtomicU64,
 }
 
 impl ReplicaLive {
-    pub fn new(replica: &Replica) -> Self {
+    pub fn new(replica: &Replica, seen: Arc<ReleaseSeen>) -> Self {
+        let cut = CancellationToken::new();
         Self {
             id: replica.id.clone(),
             address: replica.address,
             release: replica.release,
+            token: visitor::hash(&[&replica.id]),
+            health: Health::new(),
+            seen,
+            cut_tunnels: cut.child_token(),
+            cut,
+            tunnels: AtomicU64::new(0),
             pool: Pool::default(),
-            cut: CancellationToken::new(),
+            ports: Mutex::default(),
             claims: AtomicU64::new(0),
             idle: Notify::new(),
-            born: Instant::now(),
-            down_until_ms: AtomicU64::new(0),
         }
     }
 
@@ -62,19 +77,39 @@ impl ReplicaLive {
         self.claims.load(Ordering::Acquire) & RETIRED != 0
     }
 
-    pub fn mark_down(&self) {
-        self.down_until_ms.store(self.age_ms() + DOWN_MS, Ordering::Relaxed);
+    /// The address and the pool of a port; `None` is the replica's own.
+    pub fn address_of(&self, port: Option<u16>) -> SocketAddr {
+        port.map_or(self.address, |port| SocketAddr::new(self.address.ip(), port))
     }
 
-    pub fn mark_up(&self) {
-        self.down_until_ms.store(0, Ordering::Relaxed);
-    }
-
-    pub fn is_down(&self) -> bool {
-        match self.down_until_ms.load(Ordering::Relaxed) {
-            0 => false,
-            until => self.age_ms() < until,
+    /// An idle connection; see [`Pool::take`].
+    pub fn take(&self, port: Option<u16>, idle_max: Duration) -> Option<Upstream> {
+        match port {
+            None => self.pool.take(idle_max),
+            Some(port) => self.pool_of(port).take(idle_max),
         }
+    }
+
+    pub fn give_back(&self, upstream: Upstream) {
+        match upstream.port {
+            None => self.pool.put(upstream),
+            Some(port) => self.pool_of(port).put(upstream),
+        }
+    }
+
+    pub fn clear_pools(&self) {
+        self.pool.clear();
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// See [`Pool::sweep`].
+    pub fn sweep_pools(&self, idle_max: Duration) {
+        self.pool.sweep(idle_max);
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|pool| pool.sweep(idle_max));
+    }
+
+    fn pool_of(&self, port: u16) -> Arc<Pool> {
+        Arc::clone(self.ports.lock().unwrap_or_else(PoisonError::into_inner).entry(port).or_default())
     }
 
     /// Waits until nothing is in flight, at most until `deadline`. Answers what is left.
@@ -92,11 +127,7 @@ impl ReplicaLive {
 
     fn retire(&self) {
         self.claims.fetch_or(RETIRED, Ordering::AcqRel);
-        self.pool.clear();
-    }
-
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clear_pools();
     }
 }
 
@@ -131,40 +162,11 @@ impl Drop for Claim {
 pub struct Active {
     /// `None`: removed, or never put.
     pub route: Option<Arc<ServiceRoute>>,
+    /// The route's own, then those of its canary.
     pub replicas: Vec<Arc<ReplicaLive>>,
-}
-
-#[derive(Debug)]
-pub enum Pick {
-    Claimed(Claim),
-    /// The snapshot is out of date; load it again.
-    Outdated,
-    /// Every replica was tried already.
-    Exhausted,
-}
-
-impl Active {
-    /// The replica with the fewest requests in flight that was not tried yet; one that is down only if all others are.
-    pub fn pick(&self, tried: &[Arc<ReplicaLive>], turn: usize) -> Pick {
-        let count = self.replicas.len();
-        let mut best: Option<(&Arc<ReplicaLive>, (bool, u64))> = None;
-        for step in 0..count {
-            let Some(replica) = self.replicas.get((turn + step) % count) else {
-                continue;
-            };
-            if tried.iter().any(|earlier| Arc::ptr_eq(earlier, replica)) {
-                continue;
-            }
-            let rank = (replica.is_down(), replica.in_flight());
-            if best.is_none_or(|(_, least)| rank < least) {
-                best = Some((replica, rank));
-            }
-        }
-        match best {
-            None => Pick::Exhausted,
-            Some((replica, _)) => Claim::try_new(replica).map_or(Pick::Outdated, Pick::Claimed),
-        }
-    }
+    /// How many of `replicas` are the route's own.
+    pub stable_count: usize,
+    pub policy: Arc<Compiled>,
 }
 
 #[derive(Debug, Default)]
@@ -187,10 +189,14 @@ pub struct ServiceLive {
     /// Fires at every change of the route; held requests look again.
     pub changed: Notify,
     pub counters: Counters,
+    pub seen: ServiceSeen,
+    pub rates: Rates,
     pub held: AtomicUsize,
     pub in_flight: AtomicUsize,
     /// The highest generation that is on disk; 0 for none.
     pub generation: AtomicU64,
+    /// When the wake-up was last asked for.
+    woken_at_ms: AtomicI64,
     turn: AtomicUsize,
     retired: Mutex<Vec<Arc<ReplicaLive>>>,
     hold: Mutex<Hold>,
@@ -206,13 +212,21 @@ impl ServiceLive {
     pub fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
-            active: ArcSwap::from_pointee(Active { route: None, replicas: Vec::new() }),
+            active: ArcSwap::from_pointee(Active {
+                route: None,
+                replicas: Vec::new(),
+                stable_count: 0,
+                policy: Arc::new(Compiled::open()),
+            }),
             change: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             counters: Counters::default(),
+            seen: ServiceSeen::default(),
+            rates: Rates::default(),
             held: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
+            woken_at_ms: AtomicI64::new(0),
             turn: AtomicUsize::new(0),
             retired: Mutex::default(),
             hold: Mutex::default(),
@@ -226,14 +240,20 @@ impl ServiceLive {
     /// Makes `route` the one that new requests see. When this returns, no new request reaches a replica outside of it.
     pub fn activate(&self, route: Option<Arc<ServiceRoute>>) {
         let before = self.active.load_full();
-        let replicas = match &route {
+        let (replicas, stable_count) = match &route {
             Some(route) if route.state == RouteState::Serving => {
-                route.replicas.iter().map(|replica| kept_or_new(&before, replica)).collect()
+                let all = route.replicas.iter().chain(route.canary.iter().flat_map(|canary| &canary.replicas));
+                (all.map(|replica| self.kept_or_new(&before, replica)).collect(), route.replicas.len())
             }
-            _ => Vec::new(),
+            _ => (Vec::new(), 0),
+        };
+        let policy = match (&route, &before.route) {
+            (Some(route), Some(old)) if route.policy == old.policy && route.redirects == old.redirects => Arc::clone(&before.policy),
+            (Some(route), _) => Arc::new(Compiled::new(route)),
+            (None, _) => Arc::new(Compiled::open()),
         };
         self.note_hold(route.as_deref().map(|route| route.state));
-        let after = Arc::new(Active { route, replicas });
+        let after = Arc::new(Active { route, replicas, stable_count, policy });
         self.active.store(Arc::clone(&after));
         let gone = before.replicas.iter().filter(|old| !after.replicas.iter().any(|kept| Arc::ptr_eq(kept, old)));
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,6 +282,8 @@ impl ServiceLive {
     }
 
     pub fn metrics(&self) -> ServiceMetrics {
+        let releases = self.seen.read();
+        let sum = |read: fn(&ReleaseMetrics) -> u64| releases.iter().map(read).sum();
         let class = |digit: usize| self.counters.by_class.get(digit).map_or(0, |counter| counter.load(Ordering::Relaxed));
         ServiceMetrics {
             requests: self.counters.requests.load(Ordering::Relaxed),
@@ -276,7 +298,26 @@ impl ServiceLive {
             cut: self.counters.cut.load(Ordering::Relaxed),
             retries: self.counters.retries.load(Ordering::Relaxed),
             hold_gap_ms: self.hold.lock().unwrap_or_else(PoisonError::into_inner).last_gap_ms,
+            last_request_ms: self.seen.last_request_ms.load(Ordering::Relaxed),
+            tunnels: self.seen.tunnels.load(Ordering::Relaxed),
+            bytes_in: sum(|release| release.bytes_in),
+            bytes_out: sum(|release| release.bytes_out),
+            log_lines_dropped: self.seen.log_budget.dropped.load(Ordering::Relaxed),
+            releases,
         }
+    }
+
+    /// `true` for one caller in each `interval_ms`: it asks for the wake-up.
+    pub fn is_wake_due(&self, now_ms: i64, interval_ms: i64) -> bool {
+        let last = self.woken_at_ms.load(Ordering::Relaxed);
+        let is_over = now_ms - last >= interval_ms || last > now_ms;
+        is_over && self.woken_at_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn kept_or_new(&self, before: &Active, replica: &Replica) -> Arc<ReplicaLive> {
+        let same = |live: &&Arc<ReplicaLive>| live.id == replica.id && live.address == replica.address && live.release == replica.release;
+        let fresh = || Arc::new(ReplicaLive::new(replica, self.seen.release(replica.release)));
+        before.replicas.iter().find(same).map_or_else(fresh, Arc::clone)
     }
 
     /// The gap counts from the first `holding` to the next other state.
@@ -293,11 +334,6 @@ impl ServiceLive {
     }
 }
 
-fn kept_or_new(before: &Active, replica: &Replica) -> Arc<ReplicaLive> {
-    let same = |live: &&Arc<ReplicaLive>| live.id == replica.id && live.address == replica.address && live.release == replica.release;
-    before.replicas.iter().find(same).map_or_else(|| Arc::new(ReplicaLive::new(replica)), Arc::clone)
-}
-
 /// One request of a service, from its start to the end of its answer or tunnel.
 #[derive(Debug)]
 pub struct InFlight(Arc<ServiceLive>);
@@ -308,6 +344,10 @@ impl InFlight {
         let before = service.in_flight.fetch_add(1, Ordering::Relaxed);
         let in_flight = Self(Arc::clone(service));
         (before < limit).then_some(in_flight)
+    }
+
+    pub fn service(&self) -> &Arc<ServiceLive> {
+        &self.0
     }
 }
 
@@ -320,6 +360,7 @@ impl Drop for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::{Pick, Preference, health::DOWN_MS};
 
     fn route(generation: u64, replicas: &[u16]) -> Option<Arc<ServiceRoute>> {
         let mut route = ServiceRoute::new("svc", generation, RouteState::Serving);
@@ -329,7 +370,7 @@ mod tests {
     }
 
     fn claimed(active: &Active, tried: &[Arc<ReplicaLive>], turn: usize) -> Claim {
-        match active.pick(tried, turn) {
+        match active.pick(tried, turn, &Preference::default()) {
             Pick::Claimed(claim) => claim,
             other => panic!("no claim but {other:?}"),
         }
@@ -343,7 +384,7 @@ mod tests {
         let running = claimed(&snapshot, &[], 0);
         service.activate(route(2, &[2]));
         // A request that loaded the snapshot just before the swap asks now.
-        assert!(matches!(snapshot.pick(&[], 0), Pick::Outdated));
+        assert!(matches!(snapshot.pick(&[], 0, &Preference::default()), Pick::Outdated));
         assert_eq!(claimed(&service.active.load(), &[], 0).replica().id, "r2");
         let old = Arc::clone(running.replica());
         assert_eq!((old.in_flight(), service.retired().len()), (1, 1), "a refused claim leaves no trace");
@@ -364,9 +405,32 @@ mod tests {
             let mut other = ServiceRoute::clone(snapshot.route.as_ref().expect("a route"));
             other.state = state;
             service.activate(Some(Arc::new(other)));
-            assert!(matches!(snapshot.pick(&[], 0), Pick::Outdated), "{state:?}");
+            assert!(matches!(snapshot.pick(&[], 0, &Preference::default()), Pick::Outdated), "{state:?}");
             assert!(service.active.load().replicas.is_empty(), "{state:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_visitor_gets_the_wished_release_and_replica_unless_they_are_down() {
+        let service = ServiceLive::new("svc");
+        let mut with_canary = ServiceRoute::clone(&route(1, &[1, 2]).expect("a route"));
+        let replicas = vec![Replica { id: "c".into(), address: ([127, 0, 0, 1], 9).into(), release: 2 }];
+        with_canary.canary = Some(crate::Canary { replicas, weight_permille: 0, visitor_cookie: None, visitors: Vec::new() });
+        service.activate(Some(Arc::new(with_canary)));
+        let active = service.active.load_full();
+        let pick = |preference: &Preference| match active.pick(&[], 0, preference) {
+            Pick::Claimed(claim) => claim.replica().id.clone(),
+            other => panic!("no claim but {other:?}"),
+        };
+        assert_ne!(pick(&Preference::default()), "c");
+        assert_eq!(pick(&Preference { wants_canary: true, token: None }), "c");
+        let second = Preference { wants_canary: false, token: Some(active.replicas[1].token) };
+        let _busy: Vec<_> = (0..5).map(|_| Claim::try_new(&active.replicas[1])).collect();
+        assert_eq!(pick(&second), "r2", "sticky, however busy");
+        active.replicas[1].health.mark_down();
+        active.replicas[2].health.mark_down();
+        assert_eq!(pick(&second), "r1");
+        assert_eq!(pick(&Preference { wants_canary: true, token: None }), "r1", "the other release is better than a dead one");
     }
 
     #[tokio::test(start_paused = true)]
@@ -378,14 +442,14 @@ mod tests {
         let mut ids: Vec<_> = three.iter().map(|claim| claim.replica().id.clone()).collect();
         ids.sort();
         assert_eq!(ids, ["r1", "r2", "r3"], "each got one");
-        active.replicas[0].mark_down();
+        active.replicas[0].health.mark_down();
         drop(three);
         let busy = [claimed(&active, &[], 0), claimed(&active, &[], 0)];
         assert!(busy.iter().all(|claim| claim.replica().id != "r1"));
         let tried: Vec<_> = active.replicas[1..].to_vec();
         assert_eq!(claimed(&active, &tried, 0).replica().id, "r1", "better than none");
-        assert!(matches!(active.pick(&active.replicas, 0), Pick::Exhausted));
+        assert!(matches!(active.pick(&active.replicas, 0, &Preference::default()), Pick::Exhausted));
         tokio::time::advance(std::time::Duration::from_millis(DOWN_MS + 1)).await;
-        assert!(!active.replicas[0].is_down());
+        assert!(!active.replicas[0].health.is_down());
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use crate::{body::ResponseBody, hygiene::REQUEST_ID};
@@ -28,6 +28,25 @@ pub enum Page {
     Busy,
     BodyTooLarge,
     BodyStalled,
+    AddressRefused,
+    TooManyRequests,
+    Maintenance,
+    Unauthorised,
+    PausedTooLong,
+    WokenTooLate,
+}
+
+/// A page, and what the request's own case adds to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    pub page: Page,
+    pub retry_after_seconds: Option<u32>,
+}
+
+impl From<Page> for Failure {
+    fn from(page: Page) -> Self {
+        Self { page, retry_after_seconds: None }
+    }
 }
 
 impl Page {
@@ -42,6 +61,11 @@ impl Page {
             Self::TimedOut | Self::Cut => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::AddressRefused => StatusCode::FORBIDDEN,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Maintenance | Self::WokenTooLate => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unauthorised => StatusCode::UNAUTHORIZED,
+            Self::PausedTooLong => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -62,6 +86,12 @@ impl Page {
             Self::Busy => "too_many_requests_in_flight",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyStalled => "body_stalled",
+            Self::AddressRefused => "address_refused",
+            Self::TooManyRequests => "too_many_requests",
+            Self::Maintenance => "maintenance",
+            Self::Unauthorised => "unauthorised",
+            Self::PausedTooLong => "paused",
+            Self::WokenTooLate => "woken_too_late",
         }
     }
 
@@ -82,6 +112,12 @@ impl Page {
             Self::Busy => "This app is busy",
             Self::BodyTooLarge => "The upload is too large",
             Self::BodyStalled => "The upload stopped",
+            Self::AddressRefused => "This app is not open to you",
+            Self::TooManyRequests => "Too many requests",
+            Self::Maintenance => "Down for maintenance",
+            Self::Unauthorised => "Name and password, please",
+            Self::PausedTooLong => "This app is paused",
+            Self::WokenTooLate => "This app is still waking up",
         }
     }
 
@@ -104,13 +140,19 @@ impl Page {
             Self::Busy => "Too many requests are running at this moment. Please try again shortly.",
             Self::BodyTooLarge => "The service does not take a body of this size.",
             Self::BodyStalled => "No more data came for too long.",
+            Self::AddressRefused => "Its owner allows certain network addresses only, and yours is not one of them.",
+            Self::TooManyRequests => "The app takes a limited number of requests in a time. Please try again in a moment.",
+            Self::Maintenance => "It will be back soon.",
+            Self::Unauthorised => "The owner of this app asks for a name and a password.",
+            Self::PausedTooLong => "Its owner has paused it for a moment. Please try again shortly.",
+            Self::WokenTooLate => "It was asleep, and starting it takes longer than usual. Please try again in a moment.",
         }
     }
 
     /// Seconds after which trying again makes sense.
     fn retry_after_s(self) -> Option<u16> {
         match self {
-            Self::Deploying | Self::HeldTooLong => Some(5),
+            Self::Deploying | Self::HeldTooLong | Self::PausedTooLong | Self::WokenTooLate => Some(5),
             Self::Busy | Self::Cut => Some(1),
             _ => None,
         }
@@ -118,6 +160,32 @@ impl Page {
 
     fn closes_connection(self) -> bool {
         matches!(self, Self::Malformed | Self::BodyTooLarge | Self::BodyStalled)
+    }
+
+    /// The page of a maintenance with its owner's words.
+    pub fn message_html(message: &str) -> String {
+        let mut safe = String::with_capacity(message.len());
+        for letter in message.chars() {
+            match letter {
+                '&' => safe.push_str("&amp;"),
+                '<' => safe.push_str("&lt;"),
+                '>' => safe.push_str("&gt;"),
+                '"' => safe.push_str("&quot;"),
+                '\'' => safe.push_str("&#39;"),
+                '\n' => safe.push_str("<br>"),
+                other => safe.push(other),
+            }
+        }
+        frame(Self::Maintenance.title(), &safe, "", "")
+    }
+
+    /// See [`Self::answer`].
+    pub fn answer_failure(failure: Failure, headers: &HeaderMap, request_id: &HeaderValue, is_http1: bool) -> Response<ResponseBody> {
+        let mut response = failure.page.answer(headers, request_id, is_http1);
+        if let Some(seconds) = failure.retry_after_seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     /// The whole answer. `headers` are the client's; `is_http1` allows `Connection`.
@@ -137,6 +205,9 @@ impl Page {
         if let Some(seconds) = self.retry_after_s() {
             out.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self == Self::Unauthorised {
+            out.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"app\", charset=\"UTF-8\""));
+        }
         if is_http1 && self.closes_connection() {
             out.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -155,13 +226,17 @@ impl Page {
         let status = self.status().as_u16();
         let (title, detail) = (self.title(), self.detail());
         let reload = if self == Self::Deploying { "<meta http-equiv=\"refresh\" content=\"5\">" } else { "" };
-        format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\">{reload}\
+        frame(title, detail, &format!("<p><small>Error {status} · request {id}</small></p>"), reload)
+    }
+}
+
+/// `detail` and `foot` are HTML.
+fn frame(title: &str, detail: &str, foot: &str, head: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\">{head}\
 <title>{title}</title><style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,sans-serif;margin:0;min-height:100vh;\
 display:grid;place-items:center}}main{{max-width:34rem;padding:2rem}}h1{{font-size:1.5rem;margin:0 0 .5rem}}\
-p{{margin:.5rem 0}}small{{opacity:.7}}</style></head><body><main><h1>{title}</h1><p>{detail}</p>\
-<p><small>Error {status} · request {id}</small></p></main></body></html>"
-        )
-    }
+p{{margin:.5rem 0}}small{{opacity:.7}}</style></head><body><main><h1>{title}</h1><p>{detail}</p>{foot}</main></body></html>"
+    )
 }

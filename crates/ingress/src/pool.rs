@@ -26,6 +26,8 @@ pub const ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Upstream {
     pub sender: http1::SendRequest<RequestBody>,
+    /// `None`: the replica's own port.
+    pub port: Option<u16>,
     pub deadline: Pin<Box<Sleep>>,
 }
 
@@ -95,5 +97,5 @@ pub async fn connect(address: SocketAddr, timeout: Duration, tasks: &TaskTracker
         // Its errors reach the request that it served.
         let _ended = connection.with_upgrades().await;
     });
-    Ok(Upstream { sender, deadline: Box::pin(tokio::time::sleep(timeout)) })
+    Ok(Upstream { sender, port: None, deadline: Box::pin(tokio::time::sleep(timeout)) })
 }

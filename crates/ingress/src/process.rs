@@ -10,10 +10,13 @@ use crate::{
     admin::{self, Admin},
     certificates_start::Certificates,
     config::IngressConfig,
+    events::EventLog,
     persist::RouteStore,
+    policy::auth::Gatekeeper,
     proxy::Proxy,
-    registry::Registry,
+    registry::{PROBE_INTERVAL, Registry},
     request_id::RequestIds,
+    seen,
     server::{self, Server, Speaks},
     traffic::{OpenConnections, Traffic},
 };
@@ -58,6 +61,10 @@ impl Ingress {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
+        let (logs, log_writer) =
+            seen::log::open(&config.state_dir).map_err(|source| IngressError::StateDir { path: config.state_dir.clone(), source })?;
+        // It ends with the proxy, which every connection holds: after the last line.
+        tokio::spawn(log_writer.run());
         let tasks = TaskTracker::new();
         let upstream = TaskTracker::new();
         let open = Arc::new(OpenConnections::default());
@@ -71,6 +78,9 @@ impl Ingress {
             tunnels: tasks.clone(),
             upstream: upstream.clone(),
             traffic: Traffic::default(),
+            gate: Gatekeeper::new(entropy),
+            events: EventLog::new(now.timestamp_millis()),
+            logs,
         });
         let server = Arc::new(Server {
             proxy: Arc::clone(&proxy),
@@ -80,6 +90,7 @@ impl Ingress {
             stop: stop.clone(),
             connections: tasks.clone(),
         });
+        let metrics_listen = config.metrics_listen;
         let ingress = Self {
             addresses: Vec::new(),
             addresses_tls: Vec::new(),
@@ -100,6 +111,11 @@ impl Ingress {
             started_at_ms: now.timestamp_millis(),
             warnings,
         });
+        if let Some(address) = metrics_listen {
+            let failed = |source| IngressError::Listen { address, source };
+            let listener = server::listen(address).map_err(failed)?;
+            ingress.background.spawn(seen::endpoint::serve(listener, Arc::clone(&admin), ingress.stop.clone()));
+        }
         let engine = certificates.engine;
         let ingress = ingress.begin(server, admin, &config)?;
         ingress.background.spawn(engine.run(ingress.stop.clone(), ingress.background.clone()));
@@ -156,6 +172,12 @@ impl Ingress {
             self.background.spawn(Arc::clone(&server).accept(listener, speaks));
         }
         self.background.spawn(admin.accept(admin_listener, self.stop_admin.clone(), self.background.clone()));
+        let (registry, stop) = (Arc::clone(&self.registry), self.stop.clone());
+        self.background.spawn(async move {
+            while tokio::time::timeout(PROBE_INTERVAL, stop.cancelled()).await.is_err() {
+                registry.probe_unreachable().await;
+            }
+        });
         let (registry, stop) = (Arc::clone(&self.registry), self.stop.clone());
         self.background.spawn(async move {
             while tokio::time::timeout(SWEEP_INTERVAL, stop.cancelled()).await.is_err() {

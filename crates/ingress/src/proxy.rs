@@ -16,22 +16,31 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    arrival::{Arrival, Found},
+    balance::{Pick, Preference, visitor},
     body::{BodyEnd, BodyProgress, Relayed, RequestBody, ResponseBody},
     config::Limits,
     front::Front,
+    events::EventLog,
     host,
     hygiene::{self, Facts, Hop},
-    live::{Active, Claim, InFlight, Pick, ReplicaLive, ServiceLive},
-    pages::Page,
+    live::{Active, Claim, InFlight, ReplicaLive, ServiceLive},
+    pages::{Failure, Page},
+    path,
     phase::{Phase, PhaseGuard},
+    policy::{address, auth::Gatekeeper, decide},
     pool::{self, Upstream},
     registry::Registry,
     request_id::RequestIds,
     routes::{RouteState, ServiceRoute},
+    seen::{counters::ReleaseSeen, log::AccessLogs},
     traffic::Traffic,
     tunnel,
+    wire::EventKind,
 };
 
+/// A sleeping service is asked for again after this, while requests wait for it.
+const WAKE_INTERVAL_MS: i64 = 5_000;
 /// Between two attempts when every replica was tried once.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -46,6 +55,9 @@ pub struct Proxy {
     /// Connections to replicas; they end with the last request that uses them.
     pub upstream: TaskTracker,
     pub traffic: Traffic,
+    pub gate: Gatekeeper,
+    pub events: EventLog,
+    pub logs: AccessLogs,
 }
 
 /// One client connection, as its requests see it.
@@ -62,6 +74,14 @@ struct Journey<'a> {
     /// Moves into the answer.
     in_flight: Option<InFlight>,
     request_id: HeaderValue,
+    begin: Instant,
+    /// Another port than the replicas' own.
+    port: Option<u16>,
+    preference: Preference,
+    /// That of the last replica that was asked.
+    release: Option<Arc<ReleaseSeen>>,
+    /// The token of the replica that answered.
+    used: Option<u64>,
     deadline: Option<Instant>,
     hold_deadline: Option<Instant>,
     progress: Option<Arc<BodyProgress>>,
@@ -95,36 +115,18 @@ impl Proxy {
                 phase_of_unread(&mut phase, &request);
                 page.answer(request.headers(), &request_id, is_http1)
             }
-            Ok((service, host)) => {
-                service.counters.requests.fetch_add(1, Ordering::Relaxed);
-                let active = service.active.load_full();
-                let https = active.route.as_ref().map(|route| &route.https);
-                if let Some(response) = https.and_then(|https| self.front.redirect(&connection.hop, https, &host, &request)) {
-                    phase_of_unread(&mut phase, &request);
-                    service.count_status(response.status());
-                    return response.map(|body| body.with_phase(phase));
-                }
-                let accept = request.headers().get(http::header::ACCEPT).cloned();
-                let result = self.serve(connection, &service, request, host, &request_id, now_ms, &mut phase).await;
-                let mut response = result.unwrap_or_else(|page| {
-                    if page.status().is_server_error() {
-                        service.counters.ingress_5xx.fetch_add(1, Ordering::Relaxed);
-                    }
-                    let headers: HeaderMap = accept.map(|accept| (http::header::ACCEPT, accept)).into_iter().collect();
-                    page.answer(&headers, &request_id, is_http1)
-                });
-                if let Some(https) = https {
-                    self.front.promise(&connection.hop, https, &mut response);
-                }
-                service.count_status(response.status());
-                response
+            Ok(found) => {
+                let arrival = Arrival::new(connection, found, &request, &request_id, now_ms);
+                arrival.service.counters.requests.fetch_add(1, Ordering::Relaxed);
+                arrival.service.seen.last_request_ms.store(now_ms, Ordering::Relaxed);
+                self.answer(connection, arrival, request, is_http1, &mut phase).await
             }
         };
         response.map(|body| body.with_phase(phase))
     }
 
     /// Everything that is decided by the head alone.
-    fn route(&self, connection: &Connection, request: &Request<Incoming>) -> Result<(Arc<ServiceLive>, HeaderValue), Page> {
+    fn route(&self, connection: &Connection, request: &Request<Incoming>) -> Result<Found, Page> {
         if connection.phase.as_ref().is_some_and(|phase| phase.is_malformed()) {
             return Err(Page::Malformed);
         }
@@ -134,45 +136,114 @@ impl Proxy {
         let host = host_of(request)?;
         let name = host.to_str().map_err(|_| Page::Malformed)?;
         let name = host::normalise(name).map_err(|_| Page::Malformed)?;
-        let service = self.registry.find_host(&name).ok_or(Page::UnknownHost)?;
+        let path = path::normalise(request.uri().path()).map_err(|_| Page::Malformed)?;
+        let (service, place) = self.registry.find_place(&name, &path).ok_or(Page::UnknownHost)?;
         self.front.check(&connection.hop, &self.registry, &service, &name)?;
-        Ok((service, host))
+        let (name, path) = (name.into_owned(), path.into_owned());
+        Ok(Found { service, place, host, name, path })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the one place where a request is taken apart")]
+    /// Answers, finishes the answer as the policy says, and counts it.
+    async fn answer(
+        &self,
+        connection: &Connection,
+        mut arrival: Arrival,
+        request: Request<Incoming>,
+        is_http1: bool,
+        phase: &mut Option<PhaseGuard>,
+    ) -> Response<ResponseBody> {
+        let (service, active) = (Arc::clone(&arrival.service), Arc::clone(&arrival.active));
+        let https = active.route.as_ref().map(|route| &route.https);
+        if let Some(response) = https.and_then(|https| self.front.redirect(&connection.hop, https, &arrival.host, &request)) {
+            phase_of_unread(phase, &request);
+            service.count_status(response.status());
+            let meter = arrival.meter(response.status(), None, &self.logs);
+            return response.map(|body| body.with_meter(meter));
+        }
+        let accept = request.headers().get(http::header::ACCEPT).cloned();
+        let result = self.serve(connection, &mut arrival, request, phase).await;
+        let (mut response, error) = match result {
+            Ok(response) => (decide::finish(&active.policy, std::mem::take(&mut arrival.wishes), response), None),
+            Err(failure) => {
+                if failure.page.status().is_server_error() {
+                    service.counters.ingress_5xx.fetch_add(1, Ordering::Relaxed);
+                }
+                let headers: HeaderMap = accept.map(|accept| (http::header::ACCEPT, accept)).into_iter().collect();
+                let response = Page::answer_failure(failure, &headers, &arrival.request_id, is_http1);
+                (decide::finish_page(&active.policy, failure.page, &arrival.wishes, response), Some(failure.page.code()))
+            }
+        };
+        if let Some(https) = https {
+            self.front.promise(&connection.hop, https, &mut response);
+        }
+        service.count_status(response.status());
+        let meter = arrival.meter(response.status(), error, &self.logs);
+        response.map(|body| body.with_meter(meter))
+    }
+
     async fn serve(
         &self,
         connection: &Connection,
-        service: &Arc<ServiceLive>,
+        arrival: &mut Arrival,
         request: Request<Incoming>,
-        host: HeaderValue,
-        request_id: &HeaderValue,
-        start_ms: i64,
         phase: &mut Option<PhaseGuard>,
-    ) -> Result<Response<ResponseBody>, Page> {
-        let Some(in_flight) = InFlight::try_new(service, self.limits.in_flight_per_service_max) else {
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let (service, active) = (Arc::clone(&arrival.service), Arc::clone(&arrival.active));
+        let Some(in_flight) = InFlight::try_new(&service, self.limits.in_flight_per_service_max) else {
             phase_of_unread(phase, &request);
-            return Err(Page::Busy);
+            return Err(Page::Busy.into());
         };
-        let body_bytes_max = service.active.load().route.as_ref().map_or(0, |route| route.body_bytes_max);
+        match decide::decide(&active.policy, &self.gate, &service.rates, &arrival.visit(&request)).await {
+            Ok(None) => {}
+            decided => {
+                phase_of_unread(phase, &request);
+                return decided.map(|response| response.unwrap_or_else(|| Response::new(ResponseBody::page(bytes::Bytes::new()))));
+            }
+        }
+        let body_bytes_max = active.route.as_ref().map_or(0, |route| route.body_bytes_max);
         let (mut parts, body) = request.into_parts();
         let stall = Duration::from_millis(self.limits.body_read_timeout_ms);
         let (body, progress) = RequestBody::new(body, body_bytes_max, stall);
+        arrival.progress.clone_from(&progress);
         if let Some(phase) = phase {
             phase.set_body(progress.clone());
         }
         if content_length(&parts.headers).is_some_and(|length| length > body_bytes_max) {
-            return Err(Page::BodyTooLarge);
+            return Err(Page::BodyTooLarge.into());
         }
+        let (preference, cookie) = visitor::preference(&active, &parts.headers, &arrival.request_id, arrival.is_https);
+        arrival.wishes.cookies.extend(cookie);
         let is_websocket = hygiene::is_websocket(parts.version, &parts.method, &parts.headers);
         let upgrade = is_websocket.then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
-        let facts = Facts { host, request_id: request_id.clone(), start_ms, is_websocket: upgrade.is_some(), version: parts.version };
-        hygiene::to_replica(&mut parts.headers, &connection.hop, facts);
+        let facts = Facts {
+            host: arrival.host.clone(),
+            request_id: arrival.request_id.clone(),
+            start_ms: arrival.start_ms,
+            is_websocket: upgrade.is_some(),
+            version: parts.version,
+        };
+        let believed = address::is_in(&active.policy.trusted_proxies, connection.hop.peer);
+        if believed && !connection.hop.is_trusted {
+            let mut hop = connection.hop.clone();
+            hop.is_trusted = true;
+            hygiene::to_replica(&mut parts.headers, &hop, facts);
+        } else {
+            hygiene::to_replica(&mut parts.headers, &connection.hop, facts);
+        }
+        arrival.rewrite(&mut parts)?;
+        for edit in &active.policy.request_edits {
+            edit.apply(&mut parts.headers);
+        }
         let request = onward(parts, body)?;
-        let journey = Journey {
-            service,
+        let mut journey = Journey {
+            service: &service,
             in_flight: Some(in_flight),
-            request_id: request_id.clone(),
+            request_id: arrival.request_id.clone(),
+            begin: arrival.begin,
+            port: arrival.place.port,
+            preference,
+            release: None,
+            used: None,
             deadline: None,
             hold_deadline: None,
             progress,
@@ -180,17 +251,25 @@ impl Proxy {
             attempts: 0,
             tried: Vec::new(),
         };
-        self.travel(journey, request).await
+        let result = self.travel(&mut journey, request).await;
+        if let (Err(Page::Unreachable | Page::BadAnswer | Page::TimedOut), Some(release)) = (&result, &journey.release) {
+            release.unanswered();
+        }
+        if let Some(token) = journey.used {
+            arrival.wishes.cookies.extend(visitor::sticky_cookie(&active, &journey.preference, token, arrival.is_https));
+        }
+        arrival.release = journey.release;
+        Ok(result?)
     }
 
-    async fn travel(&self, mut journey: Journey<'_>, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Page> {
+    async fn travel(&self, journey: &mut Journey<'_>, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Page> {
         loop {
-            let (active, claim) = self.admit(&mut journey).await?;
+            let (active, claim) = self.admit(journey).await?;
             let Some(route) = &active.route else {
                 return Err(Page::UnknownHost);
             };
             journey.attempts += 1;
-            match self.attempt(&mut journey, route, claim, request).await {
+            match self.attempt(journey, route, claim, request).await {
                 Attempt::Answered(response) => return Ok(response),
                 Attempt::Failed(page) => return Err(page),
                 Attempt::Again(_, page) if journey.attempts >= route.retry.attempts_max => {
@@ -215,7 +294,7 @@ impl Proxy {
                 Some(RouteState::Crashed) => return Err(Page::Crashed),
                 Some(RouteState::Stopped) => return Err(Page::Stopped),
                 Some(RouteState::Holding | RouteState::Paused | RouteState::Asleep) => self.hold(journey).await?,
-                Some(RouteState::Serving) => match active.pick(&journey.tried, service.next_turn()) {
+                Some(RouteState::Serving) => match active.pick(&journey.tried, service.next_turn(), &journey.preference) {
                     Pick::Claimed(claim) => return Ok((active, claim)),
                     Pick::Outdated => {}
                     Pick::Exhausted => {
@@ -231,15 +310,35 @@ impl Proxy {
     async fn hold(&self, journey: &mut Journey<'_>) -> Result<(), Page> {
         let service = journey.service;
         let held = Held::try_new(service, self.limits.held_per_service_max).ok_or(Page::Busy)?;
-        let hold_for = Duration::from_millis(self.limits.hold_timeout_ms);
-        let deadline = *journey.hold_deadline.get_or_insert_with(|| Instant::now() + hold_for);
+        let waiting = |active: &Active| active.route.as_ref().filter(|route| route.state.is_waiting()).cloned();
         let changed = service.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
         // Looked at again, after the wake-up was registered: a change in between is not missed.
-        let is_holding = service.active.load().route.as_ref().is_some_and(|route| route.state.is_waiting());
-        if is_holding && tokio::time::timeout_at(deadline, changed).await.is_err() {
-            return Err(Page::HeldTooLong);
+        let Some(route) = waiting(&service.active.load()) else {
+            return Ok(());
+        };
+        let hold_for = Duration::from_millis(route.hold_timeout_ms.unwrap_or(self.limits.hold_timeout_ms));
+        let deadline = *journey.hold_deadline.get_or_insert_with(|| Instant::now() + hold_for);
+        loop {
+            let now_ms = self.clock.now().timestamp_millis();
+            let is_asleep = route.state == RouteState::Asleep;
+            if is_asleep && service.is_wake_due(now_ms, WAKE_INTERVAL_MS) {
+                self.events.add(now_ms, &service.id, EventKind::Wake);
+            }
+            let again = Instant::now() + Duration::from_millis(WAKE_INTERVAL_MS.unsigned_abs());
+            let until = if is_asleep { deadline.min(again) } else { deadline };
+            match tokio::time::timeout_at(until, changed.as_mut()).await {
+                Ok(()) => break,
+                Err(_) if until < deadline => {}
+                Err(_) => {
+                    return Err(match route.state {
+                        RouteState::Paused => Page::PausedTooLong,
+                        RouteState::Asleep => Page::WokenTooLate,
+                        _ => Page::HeldTooLong,
+                    });
+                }
+            }
         }
         drop(held);
         Ok(())
@@ -250,10 +349,11 @@ impl Proxy {
         let has_body = journey.progress.is_some();
         let may_repeat = route.retry.idempotent && !has_body && request.method().is_idempotent() && journey.upgrade.is_none();
         let reused = self.reuse(&claim, journey, may_repeat);
+        journey.release = Some(Arc::clone(&claim.replica().seen));
         let was_reused = reused.is_some();
         let mut upstream = match reused {
             Some(upstream) => upstream,
-            None => match self.connect(&claim, deadline).await {
+            None => match self.connect(&claim, journey.port, deadline).await {
                 Ok(upstream) => upstream,
                 Err(page) => {
                     journey.tried.push(Arc::clone(claim.replica()));
@@ -268,10 +368,18 @@ impl Proxy {
             biased;
             sent = upstream.sender.try_send_request(request) => sent,
             () = cut.cut.cancelled() => return Attempt::Failed(Page::Cut),
-            () = &mut upstream.deadline => return Attempt::Failed(Page::TimedOut),
+            () = &mut upstream.deadline => {
+                cut.health.answered(true);
+                return Attempt::Failed(Page::TimedOut);
+            }
         };
         match sent {
-            Ok(response) => self.relay(journey, route, claim, upstream, response),
+            Ok(response) => {
+                cut.health.answered(response.status().is_server_error());
+                cut.seen.answered(response.status(), journey.begin.elapsed());
+                journey.used = Some(cut.token);
+                self.relay(journey, route, claim, upstream, response)
+            }
             Err(error) => failed(journey, &claim, error, was_reused, spare),
         }
     }
@@ -281,21 +389,25 @@ impl Proxy {
             return None; // a tunnel keeps its connection; it begins with a fresh one
         }
         let idle_ms = if may_repeat { self.limits.upstream_idle_ms } else { self.limits.upstream_idle_unsafe_ms };
-        claim.replica().pool.take(Duration::from_millis(idle_ms))
+        claim.replica().take(journey.port, Duration::from_millis(idle_ms))
     }
 
-    async fn connect(&self, claim: &Claim, deadline: Instant) -> Result<Upstream, Page> {
+    async fn connect(&self, claim: &Claim, port: Option<u16>, deadline: Instant) -> Result<Upstream, Page> {
         let replica = claim.replica();
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Duration::from_millis(self.limits.connect_timeout_ms).min(left);
-        match pool::connect(replica.address, timeout, &self.upstream).await {
+        match pool::connect(replica.address_of(port), timeout, &self.upstream).await {
             Ok(upstream) => {
-                replica.mark_up();
-                Ok(upstream)
+                if replica.health.is_down() && port.is_none() {
+                    replica.health.reached();
+                }
+                Ok(Upstream { port, ..upstream })
             }
             Err(error) => {
                 tracing::debug!(replica = %replica.id, %error, "no connection");
-                replica.mark_down();
+                if port.is_none() {
+                    self.registry.note_unreachable(replica);
+                }
                 Err(if left <= timeout { Page::TimedOut } else { Page::Unreachable })
             }
         }
@@ -350,14 +462,14 @@ fn failed(
         _ => {}
     }
     if let Some(request) = unsent {
-        claim.replica().pool.clear();
+        claim.replica().clear_pools();
         return Attempt::Again(Box::new(request), Page::BadAnswer);
     }
     let closed_early = was_reused && !error.is_parse() && !error.is_timeout();
     match spare {
         Some(request) if closed_early => {
             // Its neighbours in the pool are as old: begin anew.
-            claim.replica().pool.clear();
+            claim.replica().clear_pools();
             Attempt::Again(Box::new(request), Page::BadAnswer)
         }
         _ => {

@@ -1,8 +1,8 @@
 //! All services: changes go to disk first, then become visible as one; requests read snapshots and never wait.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use tokio::{net::TcpStream, task::JoinSet, time::Instant};
 
 use crate::{
+    index::Index,
     live::{ReplicaLive, ServiceLive},
     persist::{Loaded, RouteStore, Stored},
-    routes::{DRAIN_MS, DRAIN_MS_MAX, HostTable, RouteError, ServiceRoute, validate_id},
+    routes::{DRAIN_MS, DRAIN_MS_MAX, HostTable, Place, RouteError, ServiceRoute, validate_id},
     wire::{Acknowledged, Drained, ServiceMetrics},
 };
 
@@ -20,6 +21,8 @@ use crate::{
 const CUT_WAIT: Duration = Duration::from_secs(5);
 /// Restored replicas are tried for at most this long before the first request is taken.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
+/// Between two tries to reach a replica that is down.
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
@@ -35,13 +38,15 @@ pub enum ChangeError {
     Storage(String),
 }
 
-type Hosts = HashMap<Arc<str>, Arc<ServiceLive>>;
+type Hosts = Index<Arc<ServiceLive>>;
 
 #[derive(Debug)]
 pub struct Registry {
     hosts: ArcSwap<Hosts>,
     book: Mutex<Book>,
     store: Arc<RouteStore>,
+    /// Replicas that could not be reached; a probe brings them back.
+    unreachable: Mutex<Vec<Weak<ReplicaLive>>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,12 +57,17 @@ struct Book {
 
 impl Registry {
     pub fn new(store: RouteStore) -> Self {
-        Self { hosts: ArcSwap::default(), book: Mutex::default(), store: Arc::new(store) }
+        Self { hosts: ArcSwap::default(), book: Mutex::default(), store: Arc::new(store), unreachable: Mutex::default() }
     }
 
     /// The owner of a normalised host.
     pub fn find_host(&self, host: &str) -> Option<Arc<ServiceLive>> {
-        self.hosts.load().get(host).cloned()
+        self.hosts.load().find_host(host).map(|entry| Arc::clone(&entry.owner))
+    }
+
+    /// The place of a normalised host and path, and its owner.
+    pub fn find_place(&self, host: &str, path: &str) -> Option<(Arc<ServiceLive>, Arc<Place>)> {
+        self.hosts.load().find(host, path).map(|entry| (Arc::clone(&entry.owner), Arc::clone(&entry.place)))
     }
 
     pub fn find(&self, service: &str) -> Option<Arc<ServiceLive>> {
@@ -146,7 +156,16 @@ impl Registry {
         }
         let grace_ms = grace_ms.unwrap_or(active.route.as_ref().map_or(DRAIN_MS, |route| route.drain_ms)).min(DRAIN_MS_MAX);
         let leaving: Vec<_> = live.retired().into_iter().filter(|replica| replicas.contains(&replica.id)).collect();
-        let cut = end_all(&leaving, begin + Duration::from_millis(grace_ms)).await;
+        let websocket_ms = active.route.as_ref().and_then(|route| route.policy.websocket_drain_ms).filter(|early| *early < grace_ms);
+        let ending = end_all(&leaving, begin + Duration::from_millis(grace_ms));
+        tokio::pin!(ending);
+        let cut = match websocket_ms {
+            None => ending.await,
+            Some(early_ms) => tokio::select! {
+                cut = &mut ending => cut,
+                () = tokio::time::sleep_until(begin + Duration::from_millis(early_ms)) => end_tunnels(&leaving) + ending.await,
+            },
+        };
         live.counters.cut.fetch_add(cut, Ordering::Relaxed);
         live.forget_idle_retired();
         Ok(Drained { cut, waited_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX) })
@@ -167,7 +186,7 @@ impl Registry {
     pub fn sweep(&self, idle_max: Duration) {
         for service in self.services() {
             for replica in &service.active.load().replicas {
-                replica.pool.sweep(idle_max);
+                replica.sweep_pools(idle_max);
             }
             service.forget_idle_retired();
         }
@@ -206,23 +225,27 @@ impl Registry {
         };
         live.generation.store(stored.generation, Ordering::Release);
         live.activate(stored.route.map(Arc::new));
-        self.move_hosts(&live, before.route.as_deref().map_or(&[], |route| &route.hosts));
+        self.move_places(&live, before.route.as_deref());
         Ok(acknowledged)
     }
 
-    /// Makes the hosts of the active route known and those that it left unknown. Most changes keep them: nothing to do then.
-    fn move_hosts(&self, live: &Arc<ServiceLive>, before: &[String]) {
+    /// Makes the places of the active route known and those that it left unknown. Most changes keep them: nothing to do then.
+    fn move_places(&self, live: &Arc<ServiceLive>, before: Option<&ServiceRoute>) {
         let active = live.active.load_full();
-        let now = active.route.as_deref().map_or(&[][..], |route| &route.hosts);
+        let now = active.route.as_deref();
+        let places = |route: Option<&ServiceRoute>| route.map(|route| route.all_places().collect::<Vec<_>>()).unwrap_or_default();
+        let (before, now) = (places(before), places(now));
         if now == before {
             return;
         }
-        let left: Vec<&String> = before.iter().filter(|host| !now.contains(host)).collect();
         self.publish_hosts(|hosts, book| {
-            for host in &left {
-                hosts.remove(host.as_str());
+            let keys: HashSet<String> = now.iter().map(Place::key).collect();
+            let left: Vec<&Place> = before.iter().filter(|place| !keys.contains(&place.key())).collect();
+            let left_keys: Vec<String> = left.iter().map(|place| place.key()).collect();
+            for place in left {
+                hosts.remove(place);
             }
-            book.table.release(&live.id, left.iter().copied());
+            book.table.release(&live.id, &left_keys);
             publish_of(hosts, live);
         });
     }
@@ -241,12 +264,40 @@ impl Registry {
                 probes.spawn(async move {
                     let connected = tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(replica.address)).await;
                     if !matches!(connected, Ok(Ok(_))) {
-                        replica.mark_down();
+                        replica.health.mark_down();
                     }
                 });
             }
         }
         let _in_time = tokio::time::timeout(PROBE_TIMEOUT * 2, async { while probes.join_next().await.is_some() {} }).await;
+    }
+
+    /// A connection to it could not be opened.
+    pub fn note_unreachable(&self, replica: &Arc<ReplicaLive>) {
+        if replica.health.unreachable() {
+            self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(replica));
+        }
+    }
+
+    /// Tries those that could not be reached; called every [`PROBE_INTERVAL`].
+    pub async fn probe_unreachable(&self) {
+        let asked = std::mem::take(&mut *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut probes = JoinSet::new();
+        for replica in asked.iter().filter_map(Weak::upgrade).filter(|replica| !replica.is_retired()) {
+            probes.spawn(async move {
+                let connected = tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(replica.address)).await;
+                let is_up = matches!(connected, Ok(Ok(_)));
+                if is_up {
+                    replica.health.reached();
+                }
+                (!is_up).then(|| Arc::downgrade(&replica))
+            });
+        }
+        let mut still_down = Vec::new();
+        while let Some(probed) = probes.join_next().await {
+            still_down.extend(probed.ok().flatten());
+        }
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).extend(still_down);
     }
 
     fn entry(&self, service: &str) -> Arc<ServiceLive> {
@@ -265,10 +316,22 @@ impl Registry {
 
 fn publish_of(hosts: &mut Hosts, service: &Arc<ServiceLive>) {
     if let Some(route) = &service.active.load().route {
-        for host in &route.hosts {
-            hosts.insert(Arc::from(host.as_str()), Arc::clone(service));
+        for place in route.all_places() {
+            hosts.insert(Arc::new(place), Arc::clone(service));
         }
     }
+}
+
+/// Ends their WebSockets with a close frame; answers how many.
+fn end_tunnels(replicas: &[Arc<ReplicaLive>]) -> u64 {
+    let mut cut = 0;
+    for replica in replicas {
+        let open = replica.tunnels.load(Ordering::Relaxed);
+        replica.seen.cut.fetch_add(open, Ordering::Relaxed);
+        replica.cut_tunnels.cancel();
+        cut += open;
+    }
+    cut
 }
 
 /// Waits for all until `deadline`, then ends what is left. Answers how many were ended.
@@ -283,6 +346,7 @@ async fn end_all(replicas: &[Arc<ReplicaLive>], deadline: Instant) -> u64 {
     // Counted when the grace ends for all of them, not while one was waited for.
     let cut = replicas.iter().map(|replica| replica.in_flight()).sum();
     for replica in replicas {
+        replica.seen.cut.fetch_add(replica.in_flight(), Ordering::Relaxed);
         replica.cut.cancel();
     }
     let noticed = Instant::now() + CUT_WAIT;

@@ -3,7 +3,14 @@
 //! At the end of the grace the client gets a close frame 1012 between two frames of the app. When the app stays in the
 //! middle of a frame for too long the tunnel ends without one: a frame inside a frame would be garbage.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -11,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::{
     frames::{FrameTracker, close_frame},
-    live::{Claim, InFlight},
+    live::{Claim, InFlight, ReplicaLive, ServiceLive},
 };
 
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -30,8 +37,10 @@ pub async fn run(client: OnUpgrade, replica: OnUpgrade, claim: Claim, in_flight:
     let (client_read, client_write) = tokio::io::split(TokioIo::new(client));
     let (replica_read, replica_write) = tokio::io::split(TokioIo::new(replica));
     let cut = Arc::clone(claim.replica());
-    let up = upward(client_read, replica_write);
-    let down = downward(replica_read, client_write, cut.cut.cancelled());
+    let _open = Open::new(Arc::clone(&cut), in_flight.as_ref().map(|in_flight| Arc::clone(in_flight.service())));
+    let (up_bytes, down_bytes) = (&cut.seen.bytes_in, &cut.seen.bytes_out);
+    let up = upward(client_read, replica_write, up_bytes);
+    let down = downward(replica_read, client_write, cut.cut_tunnels.cancelled(), down_bytes);
     tokio::pin!(up, down);
     // An error of either side ends both; there is nobody left to tell.
     let _ended = tokio::select! {
@@ -41,19 +50,50 @@ pub async fn run(client: OnUpgrade, replica: OnUpgrade, claim: Claim, in_flight:
     drop((claim, in_flight));
 }
 
-async fn upward(mut from: ReadHalf<Stream>, mut to: WriteHalf<Stream>) -> io::Result<()> {
+/// Counted as open until dropped.
+struct Open {
+    replica: Arc<ReplicaLive>,
+    service: Option<Arc<ServiceLive>>,
+}
+
+impl Open {
+    fn new(replica: Arc<ReplicaLive>, service: Option<Arc<ServiceLive>>) -> Self {
+        replica.tunnels.fetch_add(1, Ordering::Relaxed);
+        if let Some(service) = &service {
+            service.seen.tunnels.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { replica, service }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.replica.tunnels.fetch_sub(1, Ordering::Relaxed);
+        if let Some(service) = &self.service {
+            service.seen.tunnels.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn upward(mut from: ReadHalf<Stream>, mut to: WriteHalf<Stream>, bytes: &AtomicU64) -> io::Result<()> {
     let mut buffer = vec![0u8; BUFFER_BYTES];
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
             return to.shutdown().await;
         }
+        bytes.fetch_add(count as u64, Ordering::Relaxed);
         to.write_all(buffer.get(..count).unwrap_or_default()).await?;
         to.flush().await?;
     }
 }
 
-async fn downward(mut from: ReadHalf<Stream>, mut to: WriteHalf<Stream>, cut: impl Future<Output = ()>) -> io::Result<()> {
+async fn downward(
+    mut from: ReadHalf<Stream>,
+    mut to: WriteHalf<Stream>,
+    cut: impl Future<Output = ()>,
+    sent: &AtomicU64,
+) -> io::Result<()> {
     let mut buffer = vec![0u8; BUFFER_BYTES];
     let mut frames = FrameTracker::default();
     tokio::pin!(cut);
@@ -66,6 +106,7 @@ async fn downward(mut from: ReadHalf<Stream>, mut to: WriteHalf<Stream>, cut: im
         if count == 0 {
             return to.shutdown().await;
         }
+        sent.fetch_add(count as u64, Ordering::Relaxed);
         let bytes = buffer.get(..count).unwrap_or_default();
         frames.feed(bytes);
         let write = write(&mut to, bytes);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::{guard::Sample, latency::Latencies};
 use serde::{Deserialize, Serialize};
 
 /// The change is on disk and every new request sees it.
@@ -64,6 +65,87 @@ pub struct ServiceMetrics {
     pub retries: u64,
     /// Length of the last hand-over: from `holding` to `serving`.
     pub hold_gap_ms: Option<u64>,
+    /// When the last request began; 0: none since the start of the process. With `in_flight` (which counts WebSockets) it
+    /// tells whether a service may sleep.
+    #[serde(default)]
+    pub last_request_ms: i64,
+    /// Open WebSockets.
+    #[serde(default)]
+    pub tunnels: u64,
+    #[serde(default)]
+    pub bytes_in: u64,
+    #[serde(default)]
+    pub bytes_out: u64,
+    /// Lines of the access log that did not fit its bounds.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
+    /// The last few releases; empty in `metrics-lite`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<ReleaseMetrics>,
+}
+
+/// Golden signals of one release since it was first routed to in this process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseMetrics {
+    pub release: u64,
+    pub requests: u64,
+    pub status_1xx: u64,
+    pub status_2xx: u64,
+    pub status_3xx: u64,
+    pub status_4xx: u64,
+    pub status_5xx: u64,
+    /// Asked, and no answer came: refused, broken off or too late.
+    pub unanswered: u64,
+    /// Requests and WebSockets ended by a drain.
+    pub cut: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// From a request's head to its answer's head.
+    pub latencies: Latencies,
+}
+
+impl ReleaseMetrics {
+    /// For [`domain::guard::judge`]: what came since `earlier`, a reading of the same release.
+    pub fn sample_since(&self, earlier: &Self) -> Sample {
+        let errors = |metrics: &Self| metrics.status_5xx + metrics.unanswered;
+        Sample {
+            requests: self.requests.saturating_sub(earlier.requests),
+            errors: errors(self).saturating_sub(errors(earlier)),
+            latencies: self.latencies.since(&earlier.latencies),
+        }
+    }
+}
+
+/// One request, as the access log and the table of samples show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestLine {
+    pub at_ms: i64,
+    pub request_id: String,
+    pub method: String,
+    pub host: String,
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    pub status: u16,
+    /// Missing: no replica was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
+    /// Truncated to /24 or /48 unless the owner asks otherwise.
+    pub client: String,
+    /// To the answer's head.
+    pub latency_us: u64,
+    /// To its last byte.
+    pub duration_us: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referer: Option<String>,
+    /// Code of the page, where the ingress answered itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Something that the ingress asks for. Events are kept in memory, a bounded number; a client that lost some finds a service

@@ -40,7 +40,11 @@ impl Drop for Backend {
 
 impl Backend {
     pub async fn start(name: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), name).await
+    }
+
+    pub async fn start_at(address: SocketAddr, name: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(AtomicUsize::new(0));
         let (name, counter) = (Arc::<str>::from(name), Arc::clone(&seen));
@@ -170,6 +174,21 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<B
             for (name, value) in [("connection", "x-internal"), ("x-internal", "1"), ("keep-alive", "timeout=5"), ("x-app", "2")] {
                 response.headers_mut().insert(name, HeaderValue::from_static(value));
             }
+            response
+        }
+        "/text" => {
+            let mut response = full("some words, again and again. ".repeat(number as usize / 29 + 1));
+            response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
+            response.headers_mut().insert("etag", HeaderValue::from_static("\"v1\""));
+            response
+        }
+        "/drops" => {
+            let drops = futures_util::stream::unfold(0u64, |count| async move {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                Some((Bytes::from(format!("drop {count}\n")), count + 1))
+            });
+            let mut response = stream(drops);
+            response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
             response
         }
         "/refuse" => {

@@ -4,9 +4,11 @@
 
 mod authority;
 mod backend;
+mod balancing;
 mod changes;
 mod limits;
 mod persistence;
+mod policies;
 mod requests;
 mod rig;
 mod states;
