@@ -28,11 +28,14 @@ pub enum Pick {
     Exhausted,
 }
 
+/// Down, another release, another replica than wished, requests in flight: the least is the best.
+type Rank = (bool, bool, bool, u64);
+
 impl Active {
     /// The best replica that was not tried yet.
     pub fn pick(&self, tried: &[Arc<ReplicaLive>], turn: usize, preference: &Preference) -> Pick {
         let count = self.replicas.len();
-        let mut best: Option<(&Arc<ReplicaLive>, (bool, bool, bool, u64))> = None;
+        let mut best: Option<(&Arc<ReplicaLive>, Rank)> = None;
         for step in 0..count {
             let index = (turn + step) % count;
             let Some(replica) = self.replicas.get(index) else {

@@ -171,7 +171,7 @@ pub struct ResponseBody {
     content: Content,
     /// Tells the connection, when dropped, that the request is over.
     _phase: Option<PhaseGuard>,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
 }
 
 #[derive(Debug)]
@@ -343,7 +343,7 @@ impl ResponseBody {
 
     /// Counts what goes out, until the body is dropped.
     pub fn with_meter(mut self, meter: Meter) -> Self {
-        self.meter = Some(meter);
+        self.meter = Some(Box::new(meter));
         self
     }
 

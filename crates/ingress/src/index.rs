@@ -13,12 +13,14 @@ pub struct Entry<T> {
     pub owner: T,
 }
 
+type Map<T> = HashMap<Arc<str>, Arc<[Entry<T>]>>;
+
 #[derive(Debug, Clone)]
 pub struct Index<T> {
     /// `a.test`
-    exact: HashMap<Arc<str>, Arc<[Entry<T>]>>,
+    exact: Map<T>,
     /// `b.test` for `*.b.test`
-    wildcard: HashMap<Arc<str>, Arc<[Entry<T>]>>,
+    wildcard: Map<T>,
     places: usize,
 }
 
@@ -78,7 +80,7 @@ impl<T: Clone> Index<T> {
         longest(self.wildcard.get(parent(host)?)?, path)
     }
 
-    fn map_of<'a>(&mut self, host: &'a str) -> (&mut HashMap<Arc<str>, Arc<[Entry<T>]>>, &'a str) {
+    fn map_of<'a>(&mut self, host: &'a str) -> (&mut Map<T>, &'a str) {
         match host.strip_prefix("*.") {
             Some(parent) => (&mut self.wildcard, parent),
             None => (&mut self.exact, host),

@@ -149,6 +149,9 @@ mod tests {
                 headers.append(*name, HeaderValue::from_static(value));
             }
             let coding = choose(Some(&accept), &method, StatusCode::from_u16(status).unwrap(), &mut headers);
+            if let Some(coding) = coding {
+                mark(&mut headers, coding);
+            }
             (coding, headers)
         };
         let html = ("content-type", "text/html; charset=utf-8");
