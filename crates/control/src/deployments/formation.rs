@@ -89,7 +89,7 @@ mod tests {
         after.processes[0].replicas += 2;
         let name = after.processes[0].name.clone();
         assert_eq!(only_replicas(&before, &after), Some([(name, after.processes[0].replicas)].into()));
-        after.port += 1;
+        after.port = Some(1 + after.port.unwrap_or(domain::service::PORT_DEFAULT));
         assert_eq!(only_replicas(&before, &after), None);
     }
 }

@@ -128,7 +128,13 @@ impl Control {
     }
 
     /// The variables that the service has now.
-    async fn gather(&self, ingredients: &Ingredients<'_>, base: Option<&ReleaseRow>, id: ReleaseId, (version, port): (i64, u16)) -> Result<Kept> {
+    async fn gather(
+        &self,
+        ingredients: &Ingredients<'_>,
+        base: Option<&ReleaseRow>,
+        id: ReleaseId,
+        (version, port): (i64, u16),
+    ) -> Result<Kept> {
         let Ingredients { row, facts, built } = ingredients;
         let commit = built.map(|built| built.revision.clone()).or_else(|| base.map(|base| base.revision.clone()));
         let purpose = Purpose {

@@ -21,10 +21,10 @@ async fn newest(world: &World) -> Release {
 /// v1 is blue on port 1111, v2 is red on port 2222, v3 is v1 again; the settings are those of v2.
 async fn rolled_back(world: &World) {
     world.variable("COLOR", "blue").await;
-    world.configure(|configuration| configuration.port = 1111).await;
+    world.configure(|configuration| configuration.port = Some(1111)).await;
     world.deploy().await;
     world.variable("COLOR", "red").await;
-    world.configure(|configuration| configuration.port = 2222).await;
+    world.configure(|configuration| configuration.port = Some(2222)).await;
     world.deploy().await;
     world.rollback(1).await.unwrap();
     world.work().await;
@@ -108,7 +108,7 @@ async fn scales_that_wait_become_one_and_never_bring_drafts_along() {
         assert_eq!(world.deployments().await[1].phase, Phase::Skipped);
         assert!(!world.service_row().await.draft(), "all is released");
         // Edits that wait for the next deployment are not in the release of a scale.
-        world.configure(|configuration| configuration.port = 4444).await;
+        world.configure(|configuration| configuration.port = Some(4444)).await;
         world.scale(1).await.unwrap();
         world.work().await;
         assert_eq!((serving(&world).1, serving(&world).3), (3000, 1));

@@ -240,7 +240,7 @@ async fn services_know_whether_they_changed_since_their_release() {
         );
         let mut row = store::services::get_locked(&mut write, organization, id).await.unwrap();
         assert!(row.draft());
-        row.configuration.0.port = 8080;
+        row.configuration.0.port = Some(8080);
         store::services::update(&mut write, &row, true).await.unwrap();
         let row = store::services::get_locked(&mut write, organization, id).await.unwrap();
         assert_eq!((row.version, row.revision, row.configuration.0.port), (2, 4, 8080));
