@@ -5,7 +5,10 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,8 @@ pub struct Admin {
     pub certificates: CertificateAdmin,
     pub proxy: Arc<Proxy>,
     pub open: Arc<OpenConnections>,
+    /// A successor is coming: what is changed now, it would not see.
+    pub is_paused: AtomicBool,
     pub started_at_ms: i64,
     pub warnings: Vec<String>,
 }
@@ -97,6 +102,10 @@ impl Admin {
 
     async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
+        if self.is_paused.load(Ordering::Acquire) && matches!(parts.method, Method::PUT | Method::DELETE) {
+            let refusal = refusal(RefusalCode::Storage, "a successor of this process is starting; try again");
+            return answer(status_of(refusal.code), &refusal);
+        }
         let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
         let result = match (&parts.method, path.as_slice()) {
             (&Method::GET, ["health"]) => Ok(json(&self.health())),

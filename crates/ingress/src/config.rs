@@ -63,6 +63,9 @@ pub struct IngressConfig {
     /// The operator's numbers in the text format of Prometheus, at `/metrics`; off by default.
     #[serde(default)]
     pub metrics_listen: Option<SocketAddr>,
+    /// Connections of trusted proxies begin with a PROXY header, version 2.
+    #[serde(default)]
+    pub proxy_protocol: bool,
     #[serde(default)]
     pub limits: Limits,
 }
@@ -77,6 +80,7 @@ impl IngressConfig {
             state_dir,
             trusted_proxies: Vec::new(),
             metrics_listen: None,
+            proxy_protocol: false,
             limits: Limits::default(),
         }
     }

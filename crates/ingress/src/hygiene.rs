@@ -245,7 +245,7 @@ pub fn is_proxy_only(name: &str) -> bool {
 }
 
 /// HTTP/2 may split cookies over several fields; HTTP/1.1 knows one (RFC 9113, 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
+pub fn join_cookies(headers: &mut HeaderMap) {
     let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if parts.len() > 1
         && let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..]))

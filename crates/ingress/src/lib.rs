@@ -25,6 +25,7 @@ mod client_stream;
 mod events;
 mod frames;
 mod front;
+mod handover;
 mod head_scan;
 mod hygiene;
 mod index;
@@ -38,6 +39,7 @@ mod policy;
 mod pool;
 mod process;
 mod proxy;
+mod proxy_protocol;
 mod records;
 mod registry;
 mod request_id;
@@ -46,13 +48,15 @@ mod server;
 mod tls;
 mod traffic;
 mod tunnel;
+mod websocket_h2;
 
 pub use client::{ClientError, IngressClient};
 pub use config::{IngressConfig, Limits};
+pub use handover::Received;
 pub use key_text::KeyText;
 pub use pages::{ERROR_HEADER, Page};
-pub use process::{Ingress, run};
-pub use routes::{Canary, Place, Policy, Redirect, RedirectRule, Replica, RetryPolicy, RouteState, ServiceRoute};
+pub use process::{Ingress, run, run_after};
+pub use routes::{AppProtocol, Canary, Place, Policy, Redirect, RedirectRule, Replica, RetryPolicy, RouteState, ServiceRoute};
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +73,8 @@ pub enum IngressError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the sockets of the running ingress cannot be taken over")]
+    TakeOver(#[source] std::io::Error),
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
     #[error("cannot use the state folder {path}")]

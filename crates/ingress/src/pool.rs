@@ -7,28 +7,70 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::TcpStream,
     time::{Instant, Sleep},
 };
 use tokio_util::task::TaskTracker;
 
-use crate::body::RequestBody;
+use crate::{body::RequestBody, routes::AppProtocol};
 
 /// Idle connections kept to one replica.
 pub const IDLE_PER_REPLICA_MAX: usize = 256;
 /// Bytes of an answer's head, and of the read buffer.
 pub const ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
+const HTTP2_HEAD_BYTES_MAX: u32 = 64 * 1024;
 
 /// One connection to a replica. Its timer lives with it: moving a deadline back is far cheaper than making one.
 #[derive(Debug)]
 pub struct Upstream {
-    pub sender: http1::SendRequest<RequestBody>,
+    pub sender: Sender,
     /// `None`: the replica's own port.
     pub port: Option<u16>,
     pub deadline: Pin<Box<Sleep>>,
+}
+
+/// A connection serves one request at a time, also with HTTP/2: a request then never waits for another's flow control.
+#[derive(Debug)]
+pub enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+impl Sender {
+    pub async fn try_send_request(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -83,9 +125,19 @@ impl Pool {
 }
 
 /// Opens a connection. An error means that no byte was sent.
-pub async fn connect(address: SocketAddr, timeout: Duration, tasks: &TaskTracker) -> std::io::Result<Upstream> {
+pub async fn connect(address: SocketAddr, speaks: AppProtocol, timeout: Duration, tasks: &TaskTracker) -> std::io::Result<Upstream> {
     let stream = tokio::time::timeout(timeout, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
+    if speaks == AppProtocol::H2c {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let builder = builder.timer(TokioTimer::new()).max_header_list_size(HTTP2_HEAD_BYTES_MAX);
+        let handshake = builder.handshake(TokioIo::new(stream));
+        let (sender, connection) = tokio::time::timeout(timeout, handshake).await?.map_err(std::io::Error::other)?;
+        tasks.spawn(async move {
+            let _ended = connection.await;
+        });
+        return Ok(Upstream { sender: Sender::Http2(sender), port: None, deadline: Box::pin(tokio::time::sleep(timeout)) });
+    }
     // No `max_headers`: hyper's own limit (100) is free, any other costs an allocation for each answer.
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(ANSWER_HEAD_BYTES_MAX)
@@ -97,5 +149,5 @@ pub async fn connect(address: SocketAddr, timeout: Duration, tasks: &TaskTracker
         // Its errors reach the request that it served.
         let _ended = connection.with_upgrades().await;
     });
-    Ok(Upstream { sender, port: None, deadline: Box::pin(tokio::time::sleep(timeout)) })
+    Ok(Upstream { sender: Sender::Http1(sender), port: None, deadline: Box::pin(tokio::time::sleep(timeout)) })
 }

@@ -32,7 +32,7 @@ use crate::{
     pool::{self, Upstream},
     registry::Registry,
     request_id::RequestIds,
-    routes::{RouteState, ServiceRoute},
+    routes::{AppProtocol, RouteState, ServiceRoute},
     seen::{counters::ReleaseSeen, log::AccessLogs},
     traffic::Traffic,
     tunnel,
@@ -348,12 +348,13 @@ impl Proxy {
         let deadline = *journey.deadline.get_or_insert_with(|| Instant::now() + Duration::from_millis(route.request_timeout_ms));
         let has_body = journey.progress.is_some();
         let may_repeat = route.retry.idempotent && !has_body && request.method().is_idempotent() && journey.upgrade.is_none();
-        let reused = self.reuse(&claim, journey, may_repeat);
+        let speaks = if journey.upgrade.is_some() { AppProtocol::Http1 } else { route.app_protocol };
+        let reused = self.reuse(&claim, journey, may_repeat).filter(|upstream| upstream.sender.is_http2() == (speaks == AppProtocol::H2c));
         journey.release = Some(Arc::clone(&claim.replica().seen));
         let was_reused = reused.is_some();
         let mut upstream = match reused {
             Some(upstream) => upstream,
-            None => match self.connect(&claim, journey.port, deadline).await {
+            None => match self.connect(&claim, speaks, journey.port, deadline).await {
                 Ok(upstream) => upstream,
                 Err(page) => {
                     journey.tried.push(Arc::clone(claim.replica()));
@@ -364,6 +365,7 @@ impl Proxy {
         let spare = (was_reused && may_repeat).then(|| copy_without_body(&request));
         let cut = Arc::clone(claim.replica());
         upstream.deadline.as_mut().reset(deadline);
+        let request = if upstream.sender.is_http2() { in_http2(request) } else { request };
         let sent = tokio::select! {
             biased;
             sent = upstream.sender.try_send_request(request) => sent,
@@ -392,11 +394,11 @@ impl Proxy {
         claim.replica().take(journey.port, Duration::from_millis(idle_ms))
     }
 
-    async fn connect(&self, claim: &Claim, port: Option<u16>, deadline: Instant) -> Result<Upstream, Page> {
+    async fn connect(&self, claim: &Claim, speaks: AppProtocol, port: Option<u16>, deadline: Instant) -> Result<Upstream, Page> {
         let replica = claim.replica();
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Duration::from_millis(self.limits.connect_timeout_ms).min(left);
-        match pool::connect(replica.address_of(port), timeout, &self.upstream).await {
+        match pool::connect(replica.address_of(port), speaks, timeout, &self.upstream).await {
             Ok(upstream) => {
                 if replica.health.is_down() && port.is_none() {
                     replica.health.reached();
@@ -508,6 +510,21 @@ fn onward(parts: request::Parts, body: RequestBody) -> Result<Request<RequestBod
     *request.uri_mut() = Uri::from_parts(target).map_err(|_| Page::Malformed)?;
     *request.headers_mut() = parts.headers;
     Ok(request)
+}
+
+/// The same request as HTTP/2 has it: the host in the target, nothing about the connection in the headers.
+fn in_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    let mut target = uri::Parts::default();
+    target.scheme = Some(uri::Scheme::HTTP);
+    target.authority = request.headers().get(HOST).and_then(|host| uri::Authority::try_from(host.as_bytes()).ok());
+    target.path_and_query = request.uri().path_and_query().cloned();
+    if let Ok(uri) = Uri::from_parts(target) {
+        *request.uri_mut() = uri;
+        request.headers_mut().remove(HOST);
+    }
+    request.headers_mut().remove(CONNECTION);
+    *request.version_mut() = Version::HTTP_2;
+    request
 }
 
 fn copy_without_body(request: &Request<RequestBody>) -> Request<RequestBody> {

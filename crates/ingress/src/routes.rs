@@ -82,6 +82,9 @@ pub struct ServiceRoute {
     /// What https does for its hosts.
     #[serde(default)]
     pub https: HttpsPolicy,
+    /// What the replicas are spoken to in.
+    #[serde(default)]
+    pub app_protocol: AppProtocol,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,6 +127,15 @@ pub struct Replica {
 pub struct RetryPolicy {
     pub attempts_max: u8,
     pub idempotent: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppProtocol {
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, from the first byte: gRPC servers above all. WebSockets still begin with HTTP/1.1.
+    H2c,
 }
 
 /// Takes effect for a host once a certificate for it is served; before that, http answers as if this were not there.
@@ -189,6 +201,7 @@ impl ServiceRoute {
             drain_ms: DRAIN_MS,
             retry: RetryPolicy::default(),
             https: HttpsPolicy::default(),
+            app_protocol: AppProtocol::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Listening, and one task per client connection.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -23,8 +23,10 @@ use crate::{
     hygiene::Hop,
     phase::Phase,
     proxy::{Connection, Proxy},
+    proxy_protocol,
     tls::{Greeting, Handshakes},
     traffic::{OpenConnection, OpenConnections},
+    websocket_h2,
 };
 
 const BACKLOG: u32 = 4_096;
@@ -60,8 +62,16 @@ pub struct Server {
     /// For listeners that speak TLS.
     pub handshakes: Handshakes,
     pub trusted_proxies: Vec<IpNet>,
+    pub proxy_protocol: bool,
     pub stop: CancellationToken,
     pub connections: TaskTracker,
+}
+
+/// Listens on a socket that another process has bound.
+pub fn listen_on(socket: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// Binds with `SO_REUSEPORT`, so that a successor can listen before this process has ended.
@@ -114,15 +124,27 @@ impl Server {
 
     async fn serve(
         &self,
-        stream: TcpStream,
-        peer: std::net::IpAddr,
-        is_trusted: bool,
+        mut stream: TcpStream,
+        mut peer: std::net::IpAddr,
+        mut is_trusted: bool,
         speaks: Speaks,
-        _open: OpenConnection,
+        open: OpenConnection,
     ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         // A peer that vanished is found by the kernel; tunnels and event streams have no other deadline.
         sockopt::set_socket_keepalive(&stream, true)?;
+        let mut _open = open;
+        if self.proxy_protocol && is_trusted {
+            let first = Duration::from_millis(self.proxy.limits.head_read_timeout_ms);
+            if let Some(client) = tokio::time::timeout(first, proxy_protocol::read(&mut stream)).await?? {
+                // From here on it is the client's connection: its headers are believed no more than anybody's.
+                let limits = &self.proxy.limits;
+                let refused = || io::Error::from(io::ErrorKind::QuotaExceeded);
+                is_trusted = false;
+                peer = client;
+                _open = self.open.try_open(client, limits.connections_max, Some(limits.connections_per_address_max)).ok_or_else(refused)?;
+            }
+        }
         let hop = Hop::new(peer, stream.local_addr()?.port(), is_trusted);
         if speaks == Speaks::Tls {
             let greeting = tokio::select! {
@@ -179,9 +201,10 @@ impl Server {
         let stream = ClientStream::http2(stream, limits);
         let connection = Arc::new(Connection { hop, phase: None });
         let proxy = Arc::clone(&self.proxy);
-        let service = service_fn(move |request| answer(Arc::clone(&proxy), Arc::clone(&connection), request));
+        let service = service_fn(move |request| answer_http2(Arc::clone(&proxy), Arc::clone(&connection), request));
         let serving = http2::Builder::new(Tracked(self.connections.clone()))
             .timer(TokioTimer::new())
+            .enable_connect_protocol()
             .max_concurrent_streams(limits.streams_per_connection_max)
             .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS_MAX)
@@ -205,6 +228,21 @@ impl Server {
 
 async fn answer(proxy: Arc<Proxy>, connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     Ok(proxy.handle(&connection, request).await)
+}
+
+/// Like [`answer`], and WebSockets in the words of HTTP/2.
+async fn answer_http2(
+    proxy: Arc<Proxy>,
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let is_connect = request.method() == http::Method::CONNECT;
+    let is_websocket = is_connect && websocket_h2::translate(&mut request, proxy.ids.next(0).as_bytes());
+    let mut response = proxy.handle(&connection, request).await;
+    if is_websocket {
+        websocket_h2::translate_back(&mut response);
+    }
+    Ok(response)
 }
 
 /// Looks at the first bytes without taking them. No HTTP/1.1 method begins like the HTTP/2 preface.

@@ -42,6 +42,9 @@ pub enum Verb {
         /// Leave the caller's terminal and session
         #[arg(long, hide = true)]
         detached: bool,
+        /// Take the listening sockets of the one that runs over; it ends when its requests have
+        #[arg(long)]
+        take_over: bool,
     },
     /// Stop the ingress of this data folder; requests in flight may end
     StopIngress,

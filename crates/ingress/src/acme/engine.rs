@@ -42,6 +42,8 @@ pub struct Engine {
     ledgers: Mutex<HashMap<String, Ledger>>,
     ledger_files: Records<Ledger>,
     running: Mutex<Running>,
+    /// Ends the orders under way; a new one after a pause.
+    orders: Mutex<CancellationToken>,
 }
 
 #[derive(Default)]
@@ -64,7 +66,15 @@ impl Engine {
         let ledger_files = Records::open(state_dir, "acme-ledgers")?;
         let ledgers = ledger_files.load(warnings).into_iter().collect();
         let accounts = Accounts::new(Arc::clone(&book));
-        Ok(Arc::new(Self { book, answers, accounts, ledgers: Mutex::new(ledgers), ledger_files, running: Mutex::default() }))
+        Ok(Arc::new(Self {
+            book,
+            answers,
+            accounts,
+            ledgers: Mutex::new(ledgers),
+            ledger_files,
+            running: Mutex::default(),
+            orders: Mutex::default(),
+        }))
     }
 
     /// Runs until the stop. Orders under way end with it; they go on after the next start.
@@ -76,6 +86,16 @@ impl Engine {
                 () = self.book.changed.notified() => {}
                 () = tokio::time::sleep(TICK) => {}
             }
+        }
+    }
+
+    /// While a successor starts, nothing is ordered; what is under way is left to it.
+    pub fn pause(&self, is_paused: bool) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_paused {
+            orders.cancel();
+        } else {
+            *orders = CancellationToken::new();
         }
     }
 
@@ -98,18 +118,23 @@ impl Engine {
     }
 
     fn begin_due(self: &Arc<Self>, stop: &CancellationToken, tasks: &TaskTracker) {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if orders.is_cancelled() {
+            return;
+        }
         let now = self.book.clock.now();
         for (id, group) in self.book.select(|record| schedule::step(record, now) != Step::Nothing) {
             let Some(record) = self.book.record(&id) else { continue };
             let Some(desired) = record.desired.clone() else { continue };
             let Some(slot) = Slot::take(self, &group, &desired.names) else { continue };
             self.book.mark(&id, true);
-            let (engine, stop) = (Arc::clone(self), stop.clone());
+            let (engine, stop, orders) = (Arc::clone(self), stop.clone(), orders.clone());
             tasks.spawn(async move {
                 let work = engine.act(&record, &desired, now);
                 tokio::select! {
                     () = work => {}
                     () = stop.cancelled() => {}
+                    () = orders.cancelled() => {}
                 }
                 engine.book.mark(&desired.id, false);
                 drop(slot);

@@ -75,8 +75,11 @@ pub fn of_problem(problem: &Problem) -> OrderError {
     };
     // Pebble and Boulder hide NXDOMAIN in the detail of other kinds.
     let detail = problem.detail.as_deref().unwrap_or_default();
-    let is_dns =
-        detail.contains("NXDOMAIN") || detail.contains("SERVFAIL") || detail.contains("no such host") || detail.contains("DNS problem");
+    let is_dns = detail.contains("NXDOMAIN")
+        || detail.contains("SERVFAIL")
+        || detail.contains("no such host")
+        || detail.contains("could not resolve")
+        || detail.contains("DNS problem");
     let cause = if cause == FailureCause::Challenge && is_dns { FailureCause::Dns } else { cause };
     let mut message = detail.to_owned();
     for sub in &problem.subproblems {

@@ -7,14 +7,19 @@ use ingress::{
     certificates::{DesiredCertificate, Issuance, Material},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub struct Authority {
     pub pem: String,
-    root: rustls::pki_types::CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    root: CertificateDer<'static>,
+    /// `None`: somebody else's.
+    issuer: Option<Issuer<'static, KeyPair>>,
 }
 
 impl Authority {
@@ -24,7 +29,12 @@ impl Authority {
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
-        Self { pem: certificate.pem(), root: certificate.der().clone(), issuer: Issuer::new(params, key) }
+        Self { pem: certificate.pem(), root: certificate.der().clone(), issuer: Some(Issuer::new(params, key)) }
+    }
+
+    /// Another's root, to check what it issued.
+    pub fn trusting(pem: &str) -> Self {
+        Self { pem: pem.to_owned(), root: CertificateDer::from_pem_slice(pem.as_bytes()).unwrap(), issuer: None }
     }
 
     /// A leaf and the authority behind it, valid from yesterday for `days`.
@@ -35,7 +45,7 @@ impl Authority {
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
         params.not_before = epoch + std::time::Duration::from_secs((now - 10 * 86_400) as u64);
         params.not_after = epoch + std::time::Duration::from_secs((now + days * 86_400) as u64);
-        let leaf = params.signed_by(&key, &self.issuer).unwrap();
+        let leaf = params.signed_by(&key, self.issuer.as_ref().unwrap()).unwrap();
         Material { chain_pem: format!("{}{}", leaf.pem(), self.pem), key_pem: KeyText::new(key.serialize_pem()) }
     }
 

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
 
+mod acme;
 mod authority;
 mod backend;
 mod balancing;
 mod changes;
 mod limits;
+mod nameserver;
+mod pebble;
 mod persistence;
 mod policies;
+mod protocols;
 mod requests;
 mod rig;
 mod states;

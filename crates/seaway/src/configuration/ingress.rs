@@ -13,6 +13,7 @@ pub struct IngressConfiguration {
     pub listen: Vec<SocketAddr>,
     pub listen_tls: Vec<SocketAddr>,
     pub https_port: Option<u16>,
+    pub proxy_protocol: bool,
     pub trusted_proxies: Vec<IpNet>,
     pub public_port: u16,
     pub https: bool,
@@ -45,6 +46,7 @@ impl IngressConfiguration {
             listen,
             listen_tls: values.list("ingress_listen_tls", "an address with a port, e.g. 0.0.0.0:443")?,
             https_port,
+            proxy_protocol: values.yes("ingress_proxy_protocol")?,
             trusted_proxies: values.list("ingress_trusted_proxies", "a network, e.g. 10.0.0.0/8")?,
             public_port,
             https: values.yes("ingress_https")?,
@@ -57,6 +59,7 @@ impl IngressConfiguration {
         let mut config = ingress::IngressConfig::new(self.listen.clone(), admin_socket(data_dir), state_dir(data_dir));
         config.listen_tls.clone_from(&self.listen_tls);
         config.https_port = self.https_port;
+        config.proxy_protocol = self.proxy_protocol;
         config.trusted_proxies.clone_from(&self.trusted_proxies);
         config
     }

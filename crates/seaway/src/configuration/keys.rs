@@ -42,6 +42,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("ingress_managed", "true", "`serve` starts the ingress when it does not run, and again when it dies; it outlives `serve`"),
     key("ingress_trusted_proxies", "", "peers of the ingress whose `X-Forwarded-*` and `X-Request-Id` are believed"),
+    key("ingress_proxy_protocol", "false", "connections of `ingress_trusted_proxies` begin with a PROXY header (version 2)"),
     key("ingress_public_port", "", "the port in the apps' links; default: the port of the first `ingress_listen`"),
     key("ingress_https", "false", "links to apps begin with https (a proxy in front ends TLS)"),
     key(

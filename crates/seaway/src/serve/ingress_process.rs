@@ -46,7 +46,7 @@ const ENVIRONMENT: &[&str] = &["PATH", "LANG", "TZ", "RUST_BACKTRACE"];
 ///
 /// # Errors
 /// Another ingress uses this data folder, or a port is taken.
-pub async fn run(configuration: Configuration, detached: bool) -> Result<()> {
+pub async fn run(configuration: Configuration, detached: bool, take_over: bool) -> Result<()> {
     if detached {
         // The caller's terminal, its Ctrl-C and its end are none of ours.
         rustix::process::setsid().context("the session cannot be left")?;
@@ -56,17 +56,34 @@ pub async fn run(configuration: Configuration, detached: bool) -> Result<()> {
     let folder = DataDir::open(&configuration::ingress::state_dir(&configuration.data_dir))?;
     let data_dir = folder.path().parent().unwrap_or(&configuration.data_dir);
     let folder = folder.path();
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK_FILE))?;
+    let mut lock = OwnedFd::from(OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK_FILE))?);
+    let mut before = None;
     if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        bail!("another ingress runs from {}; stop it with: seaway stop-ingress", data_dir.display());
+        if !take_over {
+            bail!(
+                "another ingress runs from {}; stop it with: seaway stop-ingress, or succeed it with: seaway ingress --take-over",
+                data_dir.display()
+            );
+        }
+        let asked = ingress::Received::ask(&configuration::ingress::admin_socket(data_dir)).await;
+        let mut received = asked
+            .context("the running ingress does not hand over")?
+            .context("the running ingress is of a version that cannot hand over")?;
+        // The lock comes with the sockets: it is held without a gap.
+        lock = received.take_files().pop().context("the running ingress gave no lock")?;
+        before = Some(received);
     }
     std::fs::write(folder.join(PID_FILE), std::process::id().to_string()).context("the process id cannot be stored")?;
-    let running = ingress::run(configuration.ingress.of_process(data_dir), stop.soft.cancelled_owned());
+    let config = configuration.ingress.of_process(data_dir);
+    let running = ingress::run_after(config, before, vec![lock], stop.soft.cancelled_owned());
     tokio::select! {
         result = running => result?,
         () = stop.hard.cancelled() => bail!("stopped at once, as asked"),
     }
-    let _gone = std::fs::remove_file(folder.join(PID_FILE));
+    // A successor has written its own.
+    if std::fs::read_to_string(folder.join(PID_FILE)).is_ok_and(|text| text == std::process::id().to_string()) {
+        let _gone = std::fs::remove_file(folder.join(PID_FILE));
+    }
     Ok(())
 }
 
@@ -114,6 +131,7 @@ impl Supervisor {
             ("SEAWAY_DATA_DIR", data_dir.path().display().to_string()),
             ("SEAWAY_INGRESS_LISTEN", listen.join(",")),
             ("SEAWAY_INGRESS_LISTEN_TLS", listen_tls.join(",")),
+            ("SEAWAY_INGRESS_PROXY_PROTOCOL", ingress.proxy_protocol.to_string()),
             ("SEAWAY_INGRESS_HTTPS_PORT", ingress.https_port.map(|port| port.to_string()).unwrap_or_default()),
             ("SEAWAY_INGRESS_TRUSTED_PROXIES", trusted.join(",")),
             ("SEAWAY_LOG", configuration.log.filter.clone()),

@@ -38,9 +38,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
                 logging::start(&configuration.log)?;
                 serve::run(configuration).await?;
             }
-            Verb::Ingress { detached } => {
+            Verb::Ingress { detached, take_over } => {
                 logging::start(&configuration.log)?;
-                serve::run_ingress(configuration, detached).await?;
+                serve::run_ingress(configuration, detached, take_over).await?;
             }
             Verb::StopIngress => serve::stop_ingress(DataDir::open(&configuration.data_dir)?.path()).await?,
             Verb::Migrate => {

@@ -11,6 +11,7 @@ mod rfc2136;
 mod route53;
 mod sigv4;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
