@@ -456,7 +456,6 @@ fn invalid(what: &'static str, reason: &dyn std::fmt::Display) -> DesiredError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -113,7 +113,6 @@ pub fn remedy(cause: FailureCause) -> &'static str {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

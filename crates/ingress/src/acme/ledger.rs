@@ -86,7 +86,6 @@ fn free_again(times: impl Iterator<Item = DateTime<Utc>>, limit: usize, window: 
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use domain::Clock as _;
 

@@ -122,7 +122,6 @@ fn fraction(id: &str, salt: &str) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use domain::Clock as _;
 

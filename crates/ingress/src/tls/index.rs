@@ -98,7 +98,6 @@ impl Index {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use chrono::TimeDelta;
     use domain::Clock as _;

@@ -11,7 +11,6 @@ mod rfc2136;
 mod route53;
 mod sigv4;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
