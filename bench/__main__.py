@@ -1,4 +1,4 @@
-"""The four measurements of README.md: `python3 -m bench [deploy] [zero] [idle] [api] [--rounds N]`."""
+"""The measurements of README.md: `python3 -m bench [deploy] [zero] [idle] [api] [ingress] [conformance] [--rounds N]`."""
 
 import argparse
 import os
@@ -15,6 +15,9 @@ from tests.e2e.githost import GIT_ENVIRONMENT
 from tests.e2e.loads import Load
 from tests.e2e.machine import DOCKER, run, until
 from tests.e2e.world import World
+
+from .ingress import conformance
+from .ingress import measure as ingress
 
 REDEPLOYMENTS, ROLLBACKS, RATE = 50, 20, 500
 IDLE_SETTLE_SECONDS, IDLE_SECONDS = 10, 30
@@ -182,6 +185,13 @@ def api(world, _):
 
 
 MEASUREMENTS = {"deploy": deploy, "zero": zero, "idle": idle, "api": api}
+# Without an instance of Seaway and without Docker.
+ALONE = {"ingress": ingress, "conformance": conformance}
+
+
+def show(rows):
+    for what, value, note in rows:
+        print(f"{what:44} {value:26} {note}", flush=True)
 
 
 def main():
@@ -191,7 +201,10 @@ def main():
     arguments = parser.parse_args()
     failed = False
     print(f"load average before: {os.getloadavg()[0]:.2f}; {os.cpu_count()} cores")
-    for name in arguments.names or MEASUREMENTS:
+    for name in arguments.names or [*MEASUREMENTS, *ALONE]:
+        if name in ALONE:
+            show(ALONE[name](arguments.rounds))
+            continue
         # Each measurement begins with an instance of its own, which has no request limit that could be reached.
         with World("release", SEAWAY_RATE_LIMIT_DEFAULT="100000000") as world:
             try:
@@ -199,8 +212,7 @@ def main():
                 rows = MEASUREMENTS[name](world, arguments.rounds)
             except Exception as error:  # the others are still measured
                 failed, rows = True, [(f"{name} could not be measured", type(error).__name__, str(error)[:2000])]
-            for what, value, note in rows:
-                print(f"{what:44} {value:26} {note}", flush=True)
+            show(rows)
             for service in world.services.values():
                 world.owner.delete(f"/services/{service}?volumes=true")
             until("the apps are gone", lambda: not world.left(), 120)

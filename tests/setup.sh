@@ -14,7 +14,7 @@ declare -A needed=(
     [docker]=docker.io [git]=git [git-lfs]=git-lfs [ssh]=openssh-client [iptables]=iptables [setsid]=util-linux [cc]=gcc
 )
 [ "${1:-}" = run ] || needed+=(
-    [dockerd]=docker.io [mmdebstrap]=mmdebstrap [sshd]=openssh-server [ssh-keygen]=openssh-client [wrk]=wrk [python3]=python3
+    [dockerd]=docker.io [mmdebstrap]=mmdebstrap [sshd]=openssh-server [ssh-keygen]=openssh-client [wrk]=wrk [nginx]=nginx-light [haproxy]=haproxy [caddy]=caddy [python3]=python3
     [openssl]=openssl [pebble]=pebble [bc]=bc [pg_ctl]=postgresql [systemd-analyze]=systemd [docker-compose]=docker-compose [strip]=binutils
 )
 

@@ -3,12 +3,16 @@
 //! It must never know tenants, never send a request to a replica that was taken out, never answer a host with another
 //! service's app, and never serve a route that is not on disk.
 //!
-//! To add a state of a route: a variant of [`routes::RouteState`], its page in `pages`, its branch in `proxy`.
+//! The road of a request: `proxy` (host and path → `index`), `arrival` (what is known of it), `policy::decide` (who may come),
+//! `balance` (which replica), back through `policy::decide::finish` and counted by `seen`.
+//!
+//! To add a rule for a route, see `policy`. To add a state of a route: a variant of [`routes::RouteState`], its page in `pages`, its branch in `proxy`.
 
 pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod host;
+pub mod path;
 pub mod routes;
 pub mod wire;
 
@@ -32,7 +36,6 @@ mod index;
 mod key_text;
 mod live;
 mod pages;
-mod path;
 mod persist;
 mod phase;
 mod policy;

@@ -7,6 +7,7 @@ mod authority;
 mod backend;
 mod balancing;
 mod changes;
+mod conformance;
 mod limits;
 mod nameserver;
 mod pebble;

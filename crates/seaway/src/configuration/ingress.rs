@@ -15,6 +15,7 @@ pub struct IngressConfiguration {
     pub https_port: Option<u16>,
     pub proxy_protocol: bool,
     pub trusted_proxies: Vec<IpNet>,
+    pub metrics_listen: Option<SocketAddr>,
     pub public_port: u16,
     pub https: bool,
     pub base_domain: String,
@@ -48,6 +49,10 @@ impl IngressConfiguration {
             https_port,
             proxy_protocol: values.yes("ingress_proxy_protocol")?,
             trusted_proxies: values.list("ingress_trusted_proxies", "a network, e.g. 10.0.0.0/8")?,
+            metrics_listen: match values.is_set("ingress_metrics_listen") {
+                true => Some(values.parse("ingress_metrics_listen", "an address with a port, e.g. 127.0.0.1:9100")?),
+                false => None,
+            },
             public_port,
             https: values.yes("ingress_https")?,
             base_domain,
@@ -61,6 +66,7 @@ impl IngressConfiguration {
         config.https_port = self.https_port;
         config.proxy_protocol = self.proxy_protocol;
         config.trusted_proxies.clone_from(&self.trusted_proxies);
+        config.metrics_listen = self.metrics_listen;
         config
     }
 
