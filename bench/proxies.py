@@ -154,7 +154,7 @@ class Haproxy(Proxy):
         (self.folder / "haproxy.cfg").write_text(f"""
 global
   nbthread {WORKERS}
-  maxconn 20000
+  maxconn 8000
 defaults
   mode http
   timeout connect 5s
@@ -185,7 +185,6 @@ class Caddy(Proxy):
 {{
   admin off
   auto_https off
-  persist_config off
 }}
 http://{HOST}:{self.port} {{
   reverse_proxy 127.0.0.1:{self.origin} {{
