@@ -79,7 +79,6 @@ async fn woken(wakes: &mut broadcast::Receiver<Uuid>, id: Uuid) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::cell::Cell;
     use std::convert::Infallible;

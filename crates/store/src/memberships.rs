@@ -97,7 +97,7 @@ pub async fn owners(unit: &mut impl Unit, organization: OrganizationId) -> Resul
 
 /// Addresses of the owners and admins, for notices about what runs.
 pub async fn admins(unit: &mut impl Unit, organization: OrganizationId) -> Result<Vec<MemberRow>, StoreError> {
-    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.version, m.created_at \
+    let text = "SELECT u.id, u.email, u.name, m.role, m.switches, m.projects, m.environments, m.services, m.version, m.created_at \
                 FROM memberships m JOIN users u ON u.id = m.user_id \
                 WHERE m.organization_id = $1 AND m.role IN ('owner', 'admin') ORDER BY u.id";
     fetch_all!(unit, MemberRow, text, organization).await

@@ -91,7 +91,7 @@ async fn token(world: &World, service: Option<ServiceId>) -> (TokenId, Actor) {
     store::tokens::insert(&mut write, &row).await.unwrap();
     write.commit_without_audit("test").await.unwrap();
     let mut actor = world.actor();
-    actor.principal.via = Via::Token { id: row.id, scopes, restriction: Restriction { service, ..Restriction::default() } };
+    actor.principal.via = Via::Token { id: row.id, scopes, restriction: Restriction { service, ..Restriction::default() }, rate: None };
     (row.id, actor)
 }
 

@@ -98,6 +98,7 @@ async fn scales_that_wait_become_one_and_never_bring_drafts_along() {
     on_both(async |store| {
         let world = World::new(store).await;
         world.variable("COLOR", "blue").await;
+        world.configure(|configuration| configuration.port = Some(1111)).await;
         world.deploy().await;
         assert!(!world.service_row().await.draft());
         world.scale(2).await.unwrap();
@@ -111,7 +112,7 @@ async fn scales_that_wait_become_one_and_never_bring_drafts_along() {
         world.configure(|configuration| configuration.port = Some(4444)).await;
         world.scale(1).await.unwrap();
         world.work().await;
-        assert_eq!((serving(&world).1, serving(&world).3), (3000, 1));
+        assert_eq!((serving(&world).1, serving(&world).3), (1111, 1));
         assert!(world.service_row().await.draft());
         // One that waits behind a change of settings does not replace it.
         set(&world, "COLOR", VariableKind::Plain, "red").await;
