@@ -54,6 +54,11 @@ impl Accounts {
             Some(material) => builder.from_credentials(credentials_of(material)?).await.map_err(OrderError::from)?,
             None => self.register(builder, &desired).await?,
         };
+        if record.last_error.is_some()
+            && let Err(error) = self.book.update_account(id, |record| record.last_error = None).await
+        {
+            tracing::debug!(account = id, %error, "the end of a failure could not be written down");
+        }
         let opened = Opened { account, web, generation: record.generation };
         open.insert(id.to_owned(), opened.clone());
         Ok(opened)

@@ -173,7 +173,13 @@ impl Engine {
             self.failed(record, desired, &error, Some(until)).await;
             return Ok(());
         }
-        let opened = self.accounts.open(account).await?;
+        let opened = match self.accounts.open(account).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.note_account(account, &error).await;
+                return Err(error);
+            }
+        };
         if !is_resumed {
             self.write_ledger(account, |ledger| ledger.ordered(&desired.group, now));
         }
@@ -267,6 +273,15 @@ impl Engine {
         });
         if let Err(error) = changed.await {
             tracing::error!(certificate = %desired.id, %error, "the failure of an order could not be written down");
+        }
+    }
+
+    /// The account's own state shows it too: it is one fault, not one of each certificate.
+    async fn note_account(&self, account: &str, error: &OrderError) {
+        let failure = error.failure(self.book.clock.now());
+        let noted = self.book.update_account(account, move |record| record.last_error = Some(failure));
+        if let Err(error) = noted.await {
+            tracing::debug!(account, %error, "the failure of an account could not be written down");
         }
     }
 

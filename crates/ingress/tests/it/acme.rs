@@ -153,6 +153,8 @@ async fn an_account_with_an_external_binding() {
     pebble.order("c1", &["a.test"], Challenge::Http01).await;
     let state = pebble.until("c1", |state| state.attempts == 1).await;
     assert_eq!(state.last_error.as_ref().unwrap().cause, FailureCause::Account, "{:?}", state.last_error);
+    let noted = pebble.rig.client.certificates(None).await.unwrap().accounts[0].last_error.clone();
+    assert_eq!(noted.unwrap().cause, FailureCause::Account);
     pebble.rig.client.put_acme_account(&pebble.account(2, Some(BINDING_ID))).await.unwrap();
     pebble.rig.client.retry_certificate("c1").await.unwrap();
     pebble.until("c1", is_issued).await;

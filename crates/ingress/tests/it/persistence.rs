@@ -1,6 +1,14 @@
 //! What survives: a stop, a kill, a damaged file.
 
-use std::{os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http::StatusCode;
 use ingress::{ClientError, IngressClient, IngressConfig};
@@ -132,20 +140,28 @@ fn a_killed_ingress_is_back_at_once_with_every_acknowledged_route() {
             assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
             assert!(outer.block_on(client.find("svc")).unwrap().unwrap().generation >= acknowledged);
         }
+        let through = Arc::new(AtomicU64::new(acknowledged));
         let changing = outer.spawn({
-            let (client, address) = (client.clone(), backend.address);
+            let (client, address, through) = (client.clone(), backend.address, Arc::clone(&through));
             async move {
                 let mut last = acknowledged;
                 for generation in acknowledged + 1.. {
                     match client.put(&route("svc", generation, &["a.test"], &[address])).await {
-                        Ok(done) => last = done.generation,
+                        Ok(done) => {
+                            last = done.generation;
+                            through.store(last, Ordering::Release);
+                        }
                         Err(_) => break,
                     }
                 }
                 last
             }
         });
-        std::thread::park_timeout(Duration::from_millis(150));
+        // In the middle of changes, however slow the disk is.
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while through.load(Ordering::Acquire) < acknowledged + 3 && std::time::Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         inner.shutdown_background();
         drop(ingress);
         let last = outer.block_on(changing).unwrap();
