@@ -32,6 +32,11 @@ const ORDERS_AT_ONCE_MAX: usize = 8;
 const ORDERS_GROUP_AT_ONCE_MAX: usize = 3;
 /// Looks at what is due, besides the looks after each change.
 const TICK: Duration = Duration::from_secs(1);
+/// The library gives a refused nonce up after three; a call of its own is made again this often.
+const ROLL_ATTEMPTS_MAX: usize = 4;
+/// An order whose nonces were refused goes on almost at once, this many times.
+const NONCE_ATTEMPTS_MAX: u32 = 5;
+const NONCE_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// One order, all together; the waits within are shorter.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
@@ -104,7 +109,14 @@ impl Engine {
     /// # Errors
     /// In the authority's words.
     pub async fn roll(&self, account: &str) -> Result<(), BookError> {
-        self.accounts.roll(account).await.map_err(|error| BookError::Authority(error.message))
+        let mut rolled = self.accounts.roll(account).await;
+        for _ in 1..ROLL_ATTEMPTS_MAX {
+            match &rolled {
+                Err(error) if error.is_nonce() => rolled = self.accounts.roll(account).await,
+                _ => break,
+            }
+        }
+        rolled.map_err(|error| BookError::Authority(error.message))
     }
 
     /// The next attempt begins now, whatever the back-off says.
@@ -259,6 +271,7 @@ impl Engine {
         let attempts = record.progress.attempts + u32::from(!error.message.starts_with("held back"));
         let next = match until {
             Some(until) if error.message.starts_with("held back") => until,
+            _ if error.is_nonce() && attempts < NONCE_ATTEMPTS_MAX => now + NONCE_PAUSE,
             until => schedule::back_off(error.cause, attempts, &desired.id, until, now),
         };
         let is_final = error.is_final;

@@ -25,6 +25,11 @@ impl OrderError {
         Self { cause, message: message.into(), failed_names: Vec::new(), is_final: false }
     }
 
+    /// The authority refused good nonces; nothing is wrong with the order.
+    pub fn is_nonce(&self) -> bool {
+        self.message.contains("error:badNonce")
+    }
+
     pub fn failure(&self, at: DateTime<Utc>) -> Failure {
         let message = self.message.chars().take(MESSAGE_BYTES_MAX).collect();
         Failure { at, cause: self.cause, message, remedy: remedy(self.cause).to_owned() }
