@@ -32,6 +32,9 @@ pub(crate) const APPLICATION_NAME: &str = "seaway";
 pub(crate) const APPLICATION_NAME_RESTORE: &str = "seaway-restore";
 const POSTGRES_IDLE_IN_TRANSACTION_TIMEOUT: &str = "60s";
 
+/// Table, row, table referred to, number of the key: a row of SQLite's `foreign_key_check`.
+type BrokenReference = (String, Option<i64>, String, i64);
+
 /// What a commit promises when the power fails (`kill -9` loses nothing in either case).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -168,9 +171,7 @@ impl Store {
                     Err(sqlx::Error::Database(error)) => faults.push(error.message().to_owned()),
                     Err(error) => return Err(self.shared.error(error)),
                 }
-                let broken: Result<Vec<(String, Option<i64>, String, i64)>, _> =
-                    sqlx::query_as("PRAGMA foreign_key_check").fetch_all(readers).await;
-                match broken {
+                match sqlx::query_as::<_, BrokenReference>("PRAGMA foreign_key_check").fetch_all(readers).await {
                     Ok(rows) => faults.extend(
                         rows.into_iter().take(20).map(|(table, _, parent, _)| format!("a row of {table} refers to nothing in {parent}")),
                     ),
