@@ -8,7 +8,6 @@ mod arguments;
 mod configuration;
 mod data_dir;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 mod documents;
 mod logging;
 mod master_key;

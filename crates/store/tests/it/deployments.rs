@@ -82,7 +82,7 @@ impl Maker {
             revision: "abc".into(),
             commit_subject: None,
             commit_author: Some("Ada".into()),
-            configuration: Json(Configuration { port: 8080, ..Configuration::default() }),
+            configuration: Json(Configuration { port: Some(8080), ..Configuration::default() }),
             sealed_variables: vec![0, 255, 3],
             variable_names: Json(serde_json::json!(["A", "B"])),
             hosts: Json(vec!["web.example".into()]),
@@ -332,7 +332,7 @@ async fn releases_are_numbered_once_and_found_by_what_served() {
         assert_eq!((found.served_at, found.image_kept, found.sealed_variables), (Some(at), true, vec![0, 255, 3]));
         assert_eq!(
             (found.configuration.0.port, found.hosts.0, found.variable_names.0),
-            (8080, vec!["web.example".to_owned()], serde_json::json!(["A", "B"]))
+            (Some(8080), vec!["web.example".to_owned()], serde_json::json!(["A", "B"]))
         );
         assert!(releases::find(&mut read, stranger, rows[0].id).await.unwrap().is_none());
         assert_eq!(releases::find_any(&mut read, rows[3].id).await.unwrap().unwrap().version, 4);

@@ -243,7 +243,7 @@ async fn services_know_whether_they_changed_since_their_release() {
         row.configuration.0.port = Some(8080);
         store::services::update(&mut write, &row, true).await.unwrap();
         let row = store::services::get_locked(&mut write, organization, id).await.unwrap();
-        assert_eq!((row.version, row.revision, row.configuration.0.port), (2, 4, 8080));
+        assert_eq!((row.version, row.revision, row.configuration.0.port), (2, 4, Some(8080)));
         store::services::set_unchanged(&mut write, organization, id).await.unwrap();
         store::services::set_stopped(&mut write, organization, id, true).await.unwrap();
         assert_eq!(store::services::next_fence(&mut write, organization, id).await.unwrap(), 1);
