@@ -41,7 +41,11 @@ pub const KEYS: &[Key] = &[
         "the port of https seen from outside, for redirects; default: the port of the first `ingress_listen_tls`",
     ),
     key("ingress_managed", "true", "`serve` starts the ingress when it does not run, and again when it dies; it outlives `serve`"),
-    key("ingress_metrics_listen", "", "address of the numbers of the ingress for Prometheus, at `/metrics`, e.g. `127.0.0.1:9100`; empty: none"),
+    key(
+        "ingress_metrics_listen",
+        "",
+        "address of the numbers of the ingress for Prometheus, at `/metrics`, e.g. `127.0.0.1:9100`; empty: none",
+    ),
     key("ingress_trusted_proxies", "", "peers of the ingress whose `X-Forwarded-*` and `X-Request-Id` are believed"),
     key("ingress_proxy_protocol", "false", "connections of `ingress_trusted_proxies` begin with a PROXY header (version 2)"),
     key("ingress_public_port", "", "the port in the apps' links; default: the port of the first `ingress_listen`"),
