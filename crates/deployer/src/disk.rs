@@ -17,6 +17,9 @@ use crate::protocol::{SweepMode, SweepReport};
 /// The build cache is brought down to its usual size this often, as long as the disk is not full.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 const PRUNE_TIMEOUT: Duration = Duration::from_secs(300);
+/// On a disk without a free byte the engine cannot even note what it forgets, until it has let go of the step that filled it.
+const PRUNE_ATTEMPTS: u32 = 6;
+const PRUNE_PAUSE: Duration = Duration::from_millis(500);
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// What the operator sets.
@@ -85,10 +88,15 @@ pub async fn admit(parts: &Parts) -> Result<(), Failure> {
     if fullest(parts).await.map_err(unknown)?.used_percent < max {
         return Ok(());
     }
-    if parts.disk.build_cache_bytes_max.is_some()
-        && let Err(reason) = prune(parts, parts.disk.build_cache_bytes_min).await
-    {
-        tracing::warn!("the build cache could not be cleaned: {reason}");
+    for attempt in 1..=PRUNE_ATTEMPTS {
+        if parts.disk.build_cache_bytes_max.is_none() {
+            break;
+        }
+        match prune(parts, parts.disk.build_cache_bytes_min).await {
+            Ok(_) => break,
+            Err(reason) => tracing::warn!(attempt, "the build cache could not be cleaned: {reason}"),
+        }
+        tokio::time::sleep(PRUNE_PAUSE).await;
     }
     let found = fullest(parts).await.map_err(unknown)?;
     if found.used_percent < max {

@@ -178,6 +178,13 @@ impl ImageBuild<'_> {
         if failure.message.contains("not valid") {
             failure.message = scoped.original_lines(&failure.message);
         }
+        // The engine tells only the step's exit code; why it failed is in what the step said last.
+        if failure.cause == Cause::Build && tail.iter().any(|line| line.to_lowercase().contains("no space left on device")) {
+            failure.cause = Cause::DiskFull;
+            failure.message = format!("A step of the build found no space left on the disk. {}", failure.message);
+            failure.next_step =
+                "Free space on the server (the operator: `docker system df`), or let the step write less; then deploy again.".to_owned();
+        }
         failure.message = self.lines.masker.mask(&failure.message).into_owned();
         failure.with_log_tail(tail.into())
     }

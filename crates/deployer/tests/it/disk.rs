@@ -44,7 +44,7 @@ impl Drop for Mounted {
     }
 }
 
-/// A Docker daemon of the test's own, on a disk of 400 MB.
+/// A Docker daemon of the test's own, on a disk of 700 MB.
 struct SmallEngine {
     daemon: Child,
     socket: PathBuf,
@@ -57,17 +57,17 @@ impl SmallEngine {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().to_owned();
         let path = |name: &str| base.join(name);
-        let disk = Mounted::ext4(&path("disk"), 400 << 20, &path("root"));
+        let disk = Mounted::ext4(&path("disk"), 700 << 20, &path("root"));
         let socket = path("docker.sock");
         let log = std::fs::File::create(path("log")).unwrap();
-        // In a network of its own: without a bridge a daemon removes `docker0`, which is the machine's other daemon's.
+        // In a network of its own: two daemons in one would both take `docker0` for theirs.
         let daemon = Command::new("unshare")
             .args(["--net", "--", "dockerd"])
             .arg(format!("--host=unix://{}", socket.display()))
             .arg(format!("--data-root={}", path("root").display()))
             .arg(format!("--exec-root={}", path("exec").display()))
             .arg(format!("--pidfile={}", path("pid").display()))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--log-level=warn"])
+            .args(["--iptables=false", "--ip6tables=false", "--log-level=warn"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -79,9 +79,9 @@ impl SmallEngine {
             assert!(Instant::now() < deadline, "the second daemon does not answer: {}", std::fs::read_to_string(path("log")).unwrap());
             std::thread::sleep(Duration::from_millis(50));
         }
-        let mut saved = Command::new("docker").args(["save", "seaway-test/busybox"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut saved = Command::new("docker").args(["save", "seaway-test/base"]).stdout(Stdio::piped()).spawn().unwrap();
         let loaded = Command::new("docker").args(["-H", &engine.host(), "load"]).stdin(saved.stdout.take().unwrap()).output().unwrap();
-        assert!(saved.wait().unwrap().success() && loaded.status.success(), "run tests/images/build.sh: seaway-test/busybox is missing");
+        assert!(saved.wait().unwrap().success() && loaded.status.success(), "run tests/images/build.sh: seaway-test/base is missing");
         engine
     }
 
@@ -174,9 +174,9 @@ async fn a_disk_of_the_engine_that_fills_during_a_build_is_named_and_the_cache_g
             config.disk.build_cache_bytes_min = 1 << 20;
         })
         .await;
-        let fills = "FROM seaway-test/busybox\nRUN dd if=/dev/zero of=/big bs=1048576 count=600\n";
+        let fills = "FROM seaway-test/base\nRUN dd if=/dev/zero of=/big bs=1048576 count=900\n";
         for order in [
-            with_file(&world, "FROM seaway-test/busybox\nCOPY blob /a\nCOPY blob /b\nRUN cat /a /b /a /b > /c\n", 100 << 20),
+            with_file(&world, "FROM seaway-test/base\nCOPY blob /a\nCOPY blob /b\nRUN cat /a /b /a /b > /c\n", 100 << 20),
             build_order(&world, fills),
         ] {
             let failure = build(&world, order).await.unwrap_err();
@@ -188,7 +188,11 @@ async fn a_disk_of_the_engine_that_fills_during_a_build_is_named_and_the_cache_g
         world.server.shutdown().await;
     }
     // A server that looks after its disk finds it full, takes the cache away and lets the next build in.
+    let folder = tempfile::tempdir().unwrap();
+    // The machine's own disk may be fuller than the engine's.
+    let own = Mounted::tmpfs(&folder.path().join("own"), "1g");
     let world = World::with(|config| {
+        config.state_dir = own.0.join("state");
         config.docker_socket = engine.socket.clone();
         config.firewall = deployer::network::firewall::FirewallMode::Off;
         config.disk =
@@ -197,7 +201,7 @@ async fn a_disk_of_the_engine_that_fills_during_a_build_is_named_and_the_cache_g
     .await;
     let used = || deployer::disk::usage(&engine.disk.0).unwrap().used_percent;
     // A build whose image is gone again leaves its cache.
-    let mut order = with_file(&world, "FROM seaway-test/busybox\nCOPY blob /blob\nRUN cat /blob /blob > /twice\n", 60 << 20);
+    let mut order = with_file(&world, "FROM seaway-test/base\nCOPY blob /blob\nRUN cat /blob /blob > /twice\n", 100 << 20);
     order.cache = true;
     let built = build(&world, order).await.unwrap();
     assert!(engine.docker(&["image", "rm", "--force", &built.image]).status.success());
@@ -208,14 +212,14 @@ async fn a_disk_of_the_engine_that_fills_during_a_build_is_named_and_the_cache_g
     let done = world.server.sweep(Intended::default(), SweepMode::Act).await.unwrap();
     assert!(done.removed.iter().any(|line| line.starts_with("build cache")), "{done:?}");
     assert!(used() < 40, "{} % after {done:?}", used());
-    assert!(engine.docker(&["image", "inspect", "seaway-test/busybox"]).status.success(), "a foreign image stays");
+    assert!(engine.docker(&["image", "inspect", "seaway-test/base"]).status.success(), "a foreign image stays");
     // Beyond the threshold a build that asks for admission brings the clean-up itself.
-    let mut order = with_file(&world, "FROM seaway-test/busybox\nCOPY blob /blob\nRUN cat /blob /blob /blob > /more\n", 60 << 20);
+    let mut order = with_file(&world, "FROM seaway-test/base\nCOPY blob /blob\nRUN cat /blob /blob > /more\n", 100 << 20);
     order.cache = true;
     let built = build(&world, order).await.unwrap();
     assert!(engine.docker(&["image", "rm", "--force", &built.image]).status.success());
     assert!(used() >= 50, "the cache fills {} %", used());
-    let mut order = build_order(&world, "FROM seaway-test/busybox\nRUN echo small\n");
+    let mut order = build_order(&world, "FROM seaway-test/base\nRUN echo small\n");
     order.builder =
         Builder::Dockerfile { path: "Dockerfile".into(), context: ".".into(), target: None, arguments: BTreeMap::new(), secrets: vec![] };
     build(&world, order).await.unwrap();
