@@ -2,11 +2,13 @@
 
 import io
 import os
+import time
 import zipfile
 
 from .client import Refused
 from .core import refused
-from .machine import until
+from .loads import Load
+from .machine import containers, docker, until
 from .world import scenario
 
 
@@ -113,11 +115,6 @@ def apps_that_misbehave_while_they_run(world):
     world.next_revision(repository, 2)
     world.owner.live(world.owner.deploy(stubborn))
     assert app.json()["revision"] == "2"
-    # A fork bomb stays inside its own limit.
-    service = behaves(world, "forks", {"FORK": "1"}, health={"probe": {"type": "http", "path": "/healthz"}, "interval_ms": 50, "deadline_seconds": 4}, processes=[{"name": "web", "replicas": 1, "limits": {"pids": 64}}])
-    done = world.owner.deploy(service)
-    assert done["phase"] == "failed", done
-    assert app.json()["revision"] == "2"
     # Memory: the replica dies, comes back, and the reason is shown.
     app.request("/eat?mb=100000")
     until("the replica was ended for its memory", lambda: any(replica["out_of_memory"] or replica["restarts"] for replica in world.owner.get(f"/services/{stubborn}/status")["replicas"]), 40)
@@ -125,14 +122,59 @@ def apps_that_misbehave_while_they_run(world):
 
 
 @scenario("bad")
-def a_repository_that_is_too_large(world):
+def a_fork_bomb_stays_inside_its_own_limit(world):
+    """The engine's own count shows how far it came; the neighbour answers every request meanwhile."""
+    _, _, neighbour = world.behave("beside-forks")
+    limits = {"processes": [{"name": "web", "replicas": 1, "limits": {"pids": 64}}]}
+    short = {"health": {"probe": {"type": "http", "path": "/healthz"}, "interval_ms": 50, "deadline_seconds": 8}}
+    service = behaves(world, "forks", {"FORK": "1"}, **(short | limits))
+    counts = []
+    with Load(world.seaway.ingress_port, neighbour.host, rate=50) as load:
+        made = world.owner.deploy(service, wait=False)
+
+        def ended():
+            for container in containers(seaway__service=service):
+                top = docker("top", container["Id"], check=False).splitlines()
+                counts.append(max(len(top) - 1, 0))
+            return world.owner.deployment(made["id"])["phase"] in ("live", "failed")
+
+        until("the deployment of the fork bomb ends", ended, 60)
+    done = world.owner.ended(made["id"])
+    assert done["phase"] == "failed" and done["failure"]["cause"] in ("health", "start", "port_mismatch"), done
+    assert counts and 50 <= max(counts) <= 64, f"processes seen: {sorted(set(counts))}"
+    assert load.report["failed"] == 0, load.report
+    until("nothing of it is left", lambda: not containers(seaway__service=service), 20)
+
+
+@scenario("bad")
+def a_repository_of_two_gigabytes(world):
+    """Against the usual limit of 1 GiB: it is stopped while it comes, and not after it is there."""
     repository = world.git.repository("large", "behave")
-    with open(repository.tree / "blob", "wb") as file:
-        for _ in range(64):
-            file.write(os.urandom(1024 * 1024))
-    repository.commit("64 MiB")
-    service = world.service("large", {"type": "git", "url": repository.https}, build_limits={"source_bytes_max": 16 * 1024 * 1024})
-    fails(world, service, "source", "large")
+    noise = os.urandom(64 * 1024 * 1024)
+    for number in range(32):
+        # A different beginning makes a different object; the rest is incompressible all the same.
+        (repository.tree / f"blob{number}").write_bytes(number.to_bytes(4, "big") + noise[number:] + os.urandom(1024))
+    repository.commit("2 GiB")
+    service = world.service("large", {"type": "git", "url": repository.https})
+    work, most = world.seaway.data / "agent" / "work", [0]
+    begin = time.monotonic()
+    made = world.owner.deploy(service, wait=False)
+
+    def ended():
+        sizes = (file.stat().st_size for file in work.rglob("*") if file.is_file())
+        try:
+            most[0] = max(most[0], sum(sizes))
+        except OSError:
+            pass  # it went while it was counted
+        return world.owner.deployment(made["id"])["phase"] in ("live", "failed")
+
+    until("the clone is stopped", ended, 300, pause=0.2)
+    done = world.owner.ended(made["id"])
+    assert done["phase"] == "failed" and done["failure"]["cause"] == "source", done
+    assert "large" in str(done["failure"]).lower() and done["failure"]["next_step"], done
+    assert most[0] < 1.5 * 1024**3, f"{most[0]} bytes were on disk"
+    until("nothing of it is left", lambda: not [file for file in work.rglob("*") if file.is_file()], 20)
+    print(f"      stopped after {time.monotonic() - begin:.1f} s with {most[0] / 1024**2:.0f} MiB on disk")
 
 
 @scenario("bad")
@@ -178,6 +220,29 @@ def requests_that_are_wrong(world):
     refused(422, owner.scale, service, web=5000)
     refused(422, owner.configure, service, {"engine": {"privileged": True}})
     refused(422, owner.configure, service, {"mounts": [{"type": "bind", "host_path": "/", "path": "/host"}]})
+
+
+@scenario("bad")
+def a_disk_that_is_too_full_to_begin(world):
+    """What runs goes on, a rollback works, and a deployment says why it does not begin."""
+    service, repository, app = world.behave("beside-full")
+    world.next_revision(repository, 2)
+    world.owner.live(world.owner.deploy(service))
+    world.seaway.stop()
+    world.seaway.environment |= {"SEAWAY_DISK_USED_PERCENT_MAX": "1", "SEAWAY_BUILD_CACHE_BYTES_MAX": "0"}
+    try:
+        world.seaway.start(unwell=("disk",))
+        done = fails(world, service, "disk_full", "no build begins", "disk_used_percent_max")
+        assert done["failure"]["next_step"], done
+        world.owner.live(world.owner.rollback(service))
+        assert app.json()["revision"] == "1"
+    finally:
+        for name in ("SEAWAY_DISK_USED_PERCENT_MAX", "SEAWAY_BUILD_CACHE_BYTES_MAX"):
+            world.seaway.environment.pop(name)
+        world.seaway.stop()
+        world.seaway.start()
+    world.next_revision(repository, 3)
+    world.owner.live(world.owner.deploy(service))
 
 
 @scenario("bad")
