@@ -32,6 +32,8 @@ use crate::{
 const BACKLOG: u32 = 4_096;
 /// After an error of accept (no file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long after the stop a connection may wait with its first request; it may have been on its way.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 /// Between two looks at a connection that has sent one or two bytes only.
 const PEEK_PAUSE: Duration = Duration::from_millis(5);
 const HTTP2_PREFACE: &[u8] = b"PRI";
@@ -147,20 +149,22 @@ impl Server {
         }
         let hop = Hop::new(peer, stream.local_addr()?.port(), is_trusted);
         if speaks == Speaks::Tls {
-            let greeting = tokio::select! {
-                greeting = self.handshakes.greet(stream) => greeting?,
-                () = self.stop.cancelled() => return Ok(()),
-            };
-            let Greeting::Client { stream, facts, is_http2 } = greeting else { return Ok(()) };
+            // It has a time-out of its own; whoever was accepted is served, also after the stop.
+            let Greeting::Client { stream, facts, is_http2 } = self.handshakes.greet(stream).await? else { return Ok(()) };
             let hop = hop.over_tls(facts);
             return if is_http2 { self.serve_http2(stream, hop).await } else { self.serve_http1(stream, hop).await };
         }
         let first_byte = Duration::from_millis(self.proxy.limits.head_read_timeout_ms);
         let is_http2 = tokio::select! {
             speaks = tokio::time::timeout(first_byte, speaks_http2(&stream)) => speaks??,
-            () = self.stop.cancelled() => false,
+            () = self.silent_after_stop() => return Ok(()),
         };
         if is_http2 { self.serve_http2(stream, hop).await } else { self.serve_http1(stream, hop).await }
+    }
+
+    async fn silent_after_stop(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(FIRST_REQUEST_GRACE).await;
     }
 
     async fn serve_http1<S>(&self, stream: S, hop: Hop) -> io::Result<()>
@@ -171,7 +175,11 @@ impl Server {
         let phase = Arc::new(Phase::default());
         let stream = ClientStream::http1(stream, Arc::clone(&phase), limits);
         let connection = Arc::new(Connection { hop, phase: Some(phase) });
-        let service = service_fn(|request| answer(Arc::clone(&self.proxy), Arc::clone(&connection), request));
+        let asked = CancellationToken::new();
+        let service = service_fn(|request| {
+            asked.cancel();
+            answer(Arc::clone(&self.proxy), Arc::clone(&connection), request)
+        });
         let mut builder = http1::Builder::new();
         if limits.headers_max != HTTP1_HEADERS_DEFAULT {
             builder.max_headers(limits.headers_max);
@@ -185,7 +193,14 @@ impl Server {
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = &mut serving => ended,
-            () = self.stop.cancelled() => {
+            // hyper closes a connection that waits for a request; one that never had any may have it on its way.
+            () = async {
+                self.stop.cancelled().await;
+                tokio::select! {
+                    () = asked.cancelled() => {}
+                    () = tokio::time::sleep(FIRST_REQUEST_GRACE) => {}
+                }
+            } => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
