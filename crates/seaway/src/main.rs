@@ -11,6 +11,7 @@ mod data_dir;
 mod documents;
 mod logging;
 mod master_key;
+mod memory;
 mod runtime;
 mod say;
 mod serve;
