@@ -11,7 +11,7 @@ TESTS := $(if $(NEXTEST),cargo nextest run --no-fail-fast,cargo test --no-fail-f
 PYTHON := python3
 IMAGE ?= seaway
 
-.PHONY: help run build fileserver release lint test unit docs-test e2e e2e-full e2e-postgres e2e-compose units image bench setup fmt openapi clean-docker
+.PHONY: help run build fileserver release lint test unit docs-test e2e e2e-gate e2e-full e2e-postgres e2e-compose units image bench setup fmt openapi clean-docker
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -58,12 +58,15 @@ docs-test:
 units: ## the systemd units, checked offline
 	tests/units.sh
 
-test: lint units unit docs-test e2e-full ## everything that must pass before a change lands
+test: lint units unit docs-test e2e-gate ## everything that must pass before a change lands
 
 e2e: setup build ## the core journeys against the real binary, Docker and git, from an empty state
 	$(PYTHON) -m tests.e2e core client
 
-e2e-full: setup build ## the core journeys on both databases, every fault, every bad input, Compose
+e2e-gate: setup build ## the core journeys on both databases, the client alone, every bad input, Compose
+	$(PYTHON) -m tests.e2e core client bad compose postgres
+
+e2e-full: setup build ## all of it, with every fault (kills, a restart of Docker)
 	$(PYTHON) -m tests.e2e
 
 e2e-postgres: setup build ## the core journeys on PostgreSQL

@@ -60,16 +60,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "GIT_PROTOCOL": self.headers.get("git-protocol", ""),
             "REMOTE_ADDR": self.client_address[0],
         }
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-        status = int(headers.pop("Status", "200").split()[0])
-        self.send_response(status)
+        with subprocess.Popen(["git", "http-backend"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as backend:
+            try:
+                backend.stdin.write(body)
+                backend.stdin.close()
+                self.pass_on(backend.stdout)
+            finally:
+                backend.kill()
+
+    def pass_on(self, answer):
+        """The answer of a CGI program, as it comes: a repository may be larger than memory should be."""
+        headers = {}
+        while line := answer.readline().decode().strip():
+            name, _, value = line.partition(": ")
+            headers[name] = value
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(content)))
+        self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        self.wfile.write(content)
+        while piece := answer.read1(1 << 16):
+            self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        self.wfile.write(b"0\r\n\r\n")
 
     def body(self):
         if self.headers.get("transfer-encoding") == "chunked":

@@ -16,6 +16,7 @@ impl Control {
     pub async fn scale_service(&self, actor: &Actor, wanted: Scale) -> Result<Deployment> {
         actor.require(Permission::DeploymentsWrite)?;
         let service = actor.service()?;
+        check(&wanted)?;
         if let Some(made) = self.repeated(actor, service).await? {
             return Ok(made);
         }
@@ -46,8 +47,6 @@ impl Control {
                 errors.push(FieldError::new(pointer, "not-found", "the service has no such process type"));
             } else if !served && !waits {
                 errors.push(FieldError::new(pointer, "not-found", "the release that serves has no such process type: deploy first"));
-            } else if *replicas > REPLICAS_MAX {
-                errors.push(FieldError::new(pointer, "out-of-range", format!("0 to {REPLICAS_MAX}")));
             }
         }
         if two_writers(&configuration) || two_writers(&serving) {
@@ -56,9 +55,6 @@ impl Control {
                 "single-writer",
                 "the service writes a volume, so it has at most one replica: two would damage the data",
             ));
-        }
-        if wanted.processes.is_empty() {
-            errors.push(FieldError::new("/processes", "required", "name at least one process, for example {\"web\": 2}"));
         }
         if !errors.is_empty() {
             return Err(ControlError::Invalid(errors));
@@ -71,6 +67,18 @@ impl Control {
         write.commit().await?;
         self.read_deployment_of(actor.organization, id).await
     }
+}
+
+/// What is wrong whatever the service's state.
+fn check(wanted: &Scale) -> Result<()> {
+    let out_of_range = |(name, replicas): (&String, &u32)| {
+        (*replicas > REPLICAS_MAX).then(|| FieldError::new(format!("/processes/{name}"), "out-of-range", format!("0 to {REPLICAS_MAX}")))
+    };
+    let mut errors: Vec<_> = wanted.processes.iter().filter_map(out_of_range).collect();
+    if wanted.processes.is_empty() {
+        errors.push(FieldError::new("/processes", "required", "name at least one process, for example {\"web\": 2}"));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ControlError::Invalid(errors)) }
 }
 
 /// Whether there is such a process type.
