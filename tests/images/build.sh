@@ -24,7 +24,7 @@ packages_of() {
     postgres-packages) echo "ca-certificates netbase postgresql" ;;
     python) echo "ca-certificates netbase python3 python3-pip python3-venv" ;;
     # The compiler that Debian keeps current beside its frozen one: crates of today do not compile with the latter.
-    rust) echo "ca-certificates netbase cargo-web rustc-web gcc libc6-dev" ;;
+    rust) echo "ca-certificates netbase cargo-web rustc-web gcc libc6-dev make" ;;
     *) echo "no image named $1" >&2 && return 1 ;;
     esac
 }
