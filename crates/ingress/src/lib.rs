@@ -51,6 +51,7 @@ mod server;
 mod tls;
 mod traffic;
 mod tunnel;
+mod versions;
 mod websocket_h2;
 
 pub use client::{ClientError, IngressClient};

@@ -5,31 +5,24 @@
 //! SHA-256 of the rest. The previous version stays beside it as last good one.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::routes::{ServiceRoute, validate_id};
+use crate::{
+    routes::ServiceRoute,
+    versions::{Content, Versions, damaged},
+};
 
 /// A removed service keeps its generation this long, so that an overtaken worker cannot bring it back.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-const ROUTE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-const MAGIC: &str = "seaway-route/";
-const SUM: &str = " sha256=";
+const FORMAT: &str = "seaway-route/";
 /// Version 1 knows whole hosts only; what it can read without losing a policy is written as 1.
 const VERSION_PLAIN: u32 = 1;
 const VERSION: u32 = 2;
-const CURRENT: &str = "route";
-const PREVIOUS: &str = "previous";
-const WRITING: &str = "writing";
-const CORRUPT: &str = "corrupt";
 
 /// What one file holds. Without a route: the service was removed at this generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,150 +48,59 @@ pub struct LoadedService {
 
 #[derive(Debug)]
 pub struct RouteStore {
-    folder: PathBuf,
+    versions: Versions,
 }
 
 impl RouteStore {
     /// Makes the folder (mode 0700) where it is missing.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
-        let folder = state_dir.join("routes");
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder })
+        Ok(Self { versions: Versions::open(state_dir, "routes", "route")? })
     }
 
-    /// Reads every service; never fails as a whole. A damaged file is set aside and the version before it is used.
+    /// Reads every service; never fails as a whole. A damaged file is set aside and the version before it is used. One of a newer
+    /// format stays for that newer version: the one before would lack what the owner has closed since.
     pub fn load(&self, now: SystemTime) -> Loaded {
         let mut loaded = Loaded::default();
-        let ids = match self.ids() {
+        let ids = match self.versions.ids() {
             Ok(ids) => ids,
             Err(error) => {
-                loaded.warnings.push(format!("the routes in {} cannot be listed: {error}", self.folder.display()));
+                loaded.warnings.push(format!("the routes in {} cannot be listed: {error}", self.versions.folder().display()));
                 return loaded;
             }
         };
         for id in ids {
-            match self.load_one(&id, &mut loaded.warnings) {
-                Some(service) if self.is_old_tombstone(&service.stored, now) => self.forget(&id),
-                Some(service) => loaded.services.push(service),
+            let what = format!("the route of {id}");
+            match self.versions.load(&id, &what, &mut loaded.warnings, |content| parse(content, &id)) {
+                // What stays for once is tried again at the next start.
+                Some(found) if self.is_old_tombstone(&found.value, now) => self.versions.remove(&id).unwrap_or_default(),
+                Some(found) => loaded.services.push(LoadedService { stored: found.value, is_last_good: found.is_last_good }),
                 None => {}
             }
         }
         loaded
     }
 
-    /// Replaces the file of one service. When this returns `Ok`, it survives a power cut. When it fails, the current file
-    /// is the one before or the new one, never a mixture; nothing is synced twice, since a failed sync says nothing about
-    /// the next.
+    /// Replaces the file of one service: two syncs (file, folder).
     pub fn write(&self, stored: &Stored) -> io::Result<()> {
-        validate_id(&stored.service).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let body = serde_json::to_vec(stored).map_err(io::Error::other)?;
-        let writing = self.path(&stored.service, WRITING);
-        let current = self.path(&stored.service, CURRENT);
-        let previous = self.path(&stored.service, PREVIOUS);
         let version = if stored.route.as_ref().is_none_or(ServiceRoute::is_plain) { VERSION_PLAIN } else { VERSION };
-        let result = write_synced(&writing, version, &body).and_then(|()| {
-            if current.exists() {
-                remove_if_there(&previous)?;
-                fs::hard_link(&current, &previous)?;
-            }
-            fs::rename(&writing, &current)
-        });
-        if let Err(error) = result {
-            remove_if_there(&writing).unwrap_or_default();
-            return Err(error);
-        }
-        File::open(&self.folder)?.sync_all()
-    }
-
-    fn load_one(&self, id: &str, warnings: &mut Vec<String>) -> Option<LoadedService> {
-        let current = self.path(id, CURRENT);
-        match read(&current, id) {
-            Ok(stored) => {
-                return Some(LoadedService { stored, is_last_good: false });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                // It stays for that newer version. The one before would lack what the owner has closed since.
-                warnings.push(format!("the route of {id} is not served: {error}"));
-                return None;
-            }
-            Err(error) => {
-                warnings.push(format!("the route of {id} is damaged ({error}); the version before it is used"));
-                // Set aside: the next write must not make a last good version of it.
-                if let Err(error) = fs::rename(&current, self.path(id, CORRUPT)) {
-                    warnings.push(format!("the damaged route of {id} cannot be set aside: {error}"));
-                }
-            }
-        }
-        match read(&self.path(id, PREVIOUS), id) {
-            Ok(stored) => Some(LoadedService { stored, is_last_good: true }),
-            Err(error) => {
-                warnings.push(format!("no usable route of {id}: {error}"));
-                None
-            }
-        }
-    }
-
-    fn ids(&self) -> io::Result<BTreeSet<String>> {
-        let mut ids = BTreeSet::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            let Some((id, kind)) = name.to_str().and_then(|name| name.rsplit_once('.')) else {
-                continue;
-            };
-            match kind {
-                CURRENT | PREVIOUS if validate_id(id).is_ok() => {
-                    ids.insert(id.to_owned());
-                }
-                WRITING => remove_if_there(&self.folder.join(&name))?,
-                _ => {}
-            }
-        }
-        Ok(ids)
+        let body = serde_json::to_vec(stored).map_err(io::Error::other)?;
+        self.versions.write(&stored.service, &format!("{FORMAT}{version}"), &body)
     }
 
     fn is_old_tombstone(&self, stored: &Stored, now: SystemTime) -> bool {
-        let written = fs::metadata(self.path(&stored.service, CURRENT)).and_then(|data| data.modified());
+        let written = std::fs::metadata(self.versions.current(&stored.service)).and_then(|data| data.modified());
         let age = written.ok().and_then(|written| now.duration_since(written).ok());
         stored.route.is_none() && age.is_some_and(|age| age > TOMBSTONE_KEPT)
     }
-
-    fn forget(&self, id: &str) {
-        for kind in [PREVIOUS, CORRUPT, CURRENT] {
-            remove_if_there(&self.path(id, kind)).unwrap_or_default();
-        }
-    }
-
-    fn path(&self, id: &str, kind: &str) -> PathBuf {
-        self.folder.join(format!("{id}.{kind}"))
-    }
 }
 
-fn write_synced(path: &Path, version: u32, body: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let mut content = format!("{MAGIC}{version}{SUM}{}\n", checksum(body)).into_bytes();
-    content.extend_from_slice(body);
-    file.write_all(&content)?;
-    file.sync_all()
-}
-
-fn read(path: &Path, id: &str) -> io::Result<Stored> {
-    let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut content = Vec::new();
-    File::open(path)?.take(ROUTE_BYTES_MAX + 1).read_to_end(&mut content)?;
-    let line_end = content.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("no first line"))?;
-    let (line, body) = content.split_at(line_end);
-    let body = body.get(1..).unwrap_or_default();
-    let line = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(MAGIC)).and_then(|line| line.split_once(SUM));
-    let (version, sum) = line.ok_or_else(|| damaged("no checksum"))?;
+fn parse(content: &Content, id: &str) -> io::Result<Stored> {
+    let version = content.format.strip_prefix(FORMAT).ok_or_else(|| damaged("no checksum"))?;
     let version: u32 = version.parse().map_err(|_| damaged("no version"))?;
     if version > VERSION {
         return Err(io::Error::new(io::ErrorKind::Unsupported, format!("it was written by a newer version of Seaway (format {version})")));
     }
-    if sum != checksum(body) {
-        return Err(damaged("the checksum does not fit"));
-    }
-    let stored: Stored = serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
+    let stored: Stored = serde_json::from_slice(content.body()?).map_err(|error| damaged(&error.to_string()))?;
     if stored.service != id || stored.route.as_ref().is_some_and(|route| route.service != id) {
         return Err(damaged("it belongs to another service"));
     }
@@ -208,19 +110,10 @@ fn read(path: &Path, id: &str) -> io::Result<Stored> {
     Ok(stored)
 }
 
-fn checksum(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

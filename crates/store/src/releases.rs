@@ -160,13 +160,6 @@ pub async fn find_irreversible_after(unit: &mut impl Unit, service: ServiceId, v
     fetch_optional!(unit, ReleaseRow, text, service, version, true).await
 }
 
-/// Releases after `version` that served and whose migrations have destructive statements, oldest first.
-pub async fn list_destructive_after(unit: &mut impl Unit, service: ServiceId, version: i64) -> Result<Vec<ReleaseRow>, StoreError> {
-    let text = "SELECT {columns} FROM releases WHERE service_id = $1 AND version > $2 AND destructive IS NOT NULL \
-                AND served_at IS NOT NULL ORDER BY version";
-    fetch_all!(unit, ReleaseRow, text, service, version).await
-}
-
 /// Everything of a service that is being deleted.
 pub async fn delete_of_service(write: &mut Write, organization: OrganizationId, service: ServiceId) -> Result<u64, StoreError> {
     execute!(write, "DELETE FROM releases WHERE organization_id = $1 AND service_id = $2", organization, service).await

@@ -36,23 +36,9 @@ impl Cloudflare {
 impl Dns for Cloudflare {
     async fn place(&self, name: &str, values: &[String]) -> Result<Placed, DnsError> {
         let zone = self.zone_of(name).await?;
-        let mut placed = Placed { name: name.to_owned(), values: values.to_vec(), zone, records: Vec::new() };
-        for value in values {
-            let record = json!({"type": "TXT", "name": name, "content": format!("\"{value}\""), "ttl": TTL_SECONDS});
-            let made = self.0.call(Method::POST, &format!("/zones/{}/dns_records", placed.zone), Some(&record)).await;
-            let id = made.and_then(|answer| {
-                let id = answer.as_ref().and_then(|answer| answer.pointer("/result/id")).and_then(|id| id.as_str());
-                id.map(str::to_owned).ok_or_else(|| self.0.unreadable("the record's id"))
-            });
-            match id {
-                Ok(id) => placed.records.push(id),
-                Err(error) => {
-                    self.remove(&placed).await?;
-                    return Err(error);
-                }
-            }
-        }
-        Ok(placed)
+        let record = |value: &String| json!({"type": "TXT", "name": name, "content": format!("\"{value}\""), "ttl": TTL_SECONDS});
+        let records = self.0.make_each(&records_of(&zone), values.iter().map(record).collect(), "/result/id").await?;
+        Ok(Placed { name: name.to_owned(), values: values.to_vec(), zone, records })
     }
 
     async fn settle(&self, _: &Placed) -> Result<(), DnsError> {
@@ -61,9 +47,10 @@ impl Dns for Cloudflare {
     }
 
     async fn remove(&self, placed: &Placed) -> Result<(), DnsError> {
-        for record in &placed.records {
-            self.0.call(Method::DELETE, &format!("/zones/{}/dns_records/{record}", placed.zone), None).await?;
-        }
-        Ok(())
+        self.0.delete_each(&records_of(&placed.zone), &placed.records).await
     }
+}
+
+fn records_of(zone: &str) -> String {
+    format!("/zones/{zone}/dns_records")
 }

@@ -34,23 +34,9 @@ impl DigitalOcean {
 impl Dns for DigitalOcean {
     async fn place(&self, name: &str, values: &[String]) -> Result<Placed, DnsError> {
         let zone = self.zone_of(name).await?;
-        let mut placed = Placed { name: name.to_owned(), values: values.to_vec(), zone, records: Vec::new() };
-        for value in values {
-            let record = json!({"type": "TXT", "name": relative(name, &placed.zone), "data": value, "ttl": TTL_SECONDS});
-            let made = self.0.call(Method::POST, &format!("/domains/{}/records", placed.zone), Some(&record)).await;
-            let id = made.and_then(|answer| {
-                let id = answer.as_ref().and_then(|answer| answer.pointer("/domain_record/id")).and_then(serde_json::Value::as_u64);
-                id.ok_or_else(|| self.0.unreadable("the record's id"))
-            });
-            match id {
-                Ok(id) => placed.records.push(id.to_string()),
-                Err(error) => {
-                    self.remove(&placed).await?;
-                    return Err(error);
-                }
-            }
-        }
-        Ok(placed)
+        let record = |value: &String| json!({"type": "TXT", "name": relative(name, &zone), "data": value, "ttl": TTL_SECONDS});
+        let records = self.0.make_each(&records_of(&zone), values.iter().map(record).collect(), "/domain_record/id").await?;
+        Ok(Placed { name: name.to_owned(), values: values.to_vec(), zone, records })
     }
 
     async fn settle(&self, _: &Placed) -> Result<(), DnsError> {
@@ -59,9 +45,10 @@ impl Dns for DigitalOcean {
     }
 
     async fn remove(&self, placed: &Placed) -> Result<(), DnsError> {
-        for record in &placed.records {
-            self.0.call(Method::DELETE, &format!("/domains/{}/records/{record}", placed.zone), None).await?;
-        }
-        Ok(())
+        self.0.delete_each(&records_of(&placed.zone), &placed.records).await
     }
+}
+
+fn records_of(zone: &str) -> String {
+    format!("/domains/{zone}/records")
 }

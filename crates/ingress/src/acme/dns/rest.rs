@@ -51,6 +51,38 @@ impl Rest {
         }
     }
 
+    /// Makes each record under `path`; the answer has its id at the pointer `id`. When one cannot be made, those before it are
+    /// taken back.
+    pub async fn make_each(&self, path: &str, records: Vec<Value>, id: &str) -> Result<Vec<String>, DnsError> {
+        let mut made = Vec::new();
+        for record in records {
+            match self.make(path, &record, id).await {
+                Ok(id) => made.push(id),
+                Err(error) => {
+                    self.delete_each(path, &made).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    async fn make(&self, path: &str, record: &Value, id: &str) -> Result<String, DnsError> {
+        let answer = self.call(Method::POST, path, Some(record)).await?;
+        match answer.as_ref().and_then(|answer| answer.pointer(id)) {
+            Some(Value::String(id)) => Ok(id.clone()),
+            Some(Value::Number(id)) => Ok(id.to_string()),
+            _ => Err(self.unreadable("the record's id")),
+        }
+    }
+
+    pub async fn delete_each(&self, path: &str, ids: &[String]) -> Result<(), DnsError> {
+        for id in ids {
+            self.call(Method::DELETE, &format!("{path}/{id}"), None).await?;
+        }
+        Ok(())
+    }
+
     pub fn unreadable(&self, what: &str) -> DnsError {
         DnsError::Answer { provider: self.provider, message: format!("{what} is missing") }
     }
