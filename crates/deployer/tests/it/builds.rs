@@ -9,12 +9,14 @@ use deployer::builder::{BuilderChoice, Workshop, WorkshopSettings};
 use deployer::egress::EgressPolicy;
 use deployer::output::KeptLines;
 use deployer::process::Runner;
-use deployer::protocol::{BuildOrder, Built, FetchSource, NoJournal};
+use deployer::protocol::{BuildOrder, Built, NoJournal};
 use domain::deployment::{Cause, Failure};
-use domain::id::{DeploymentId, ServiceId};
-use domain::service::{BuildLimits, Builder};
+use domain::id::DeploymentId;
+use domain::service::Builder;
 use domain::{Secret, SystemClock, SystemEntropy};
 use tokio_util::sync::CancellationToken;
+
+use crate::orders::archive_order;
 
 const SOCKET: &str = "/var/run/docker.sock";
 
@@ -53,29 +55,8 @@ impl Bench {
 
     /// An order whose source is an archive of the files.
     fn order(&self, files: &[(&str, &str)]) -> BuildOrder {
-        let operation = DeploymentId::new(&SystemClock, &SystemEntropy);
-        let path = self.folder.path().join(format!("{operation}.tar"));
-        let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());
-        for (name, text) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_mode(0o644);
-            archive.append_data(&mut header, name, text.as_bytes()).unwrap();
-        }
-        archive.finish().unwrap();
-        BuildOrder {
-            operation,
-            service: ServiceId::new(&SystemClock, &SystemEntropy),
-            tenant: "org_test".into(),
-            source: FetchSource::Archive { path, digest: String::new() },
-            root: None,
-            builder: Builder::default(),
-            secrets: BTreeMap::new(),
-            registries: Vec::new(),
-            limits: BuildLimits { timeout_seconds: 120, ..BuildLimits::default() },
-            cache: true,
-            masks: Vec::new(),
-        }
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+        archive_order(self.folder.path(), &files)
     }
 
     async fn build(&self, order: BuildOrder) -> Result<Built, Failure> {

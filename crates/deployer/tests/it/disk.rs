@@ -11,6 +11,7 @@ use domain::deployment::Cause;
 use domain::service::Builder;
 
 use crate::isolation::{build, build_order};
+use crate::orders::archive_order;
 use crate::world::*;
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -111,17 +112,8 @@ fn noise(size_bytes: usize) -> Vec<u8> {
 }
 
 fn with_file(world: &World, dockerfile: &str, size_bytes: usize) -> BuildOrder {
-    let order = build_order(world, dockerfile);
-    let FetchSource::Archive { path, .. } = &order.source else { panic!("it is an archive") };
-    let mut archive = tar::Builder::new(std::fs::File::create(path).unwrap());
-    for (name, content) in [("Dockerfile", dockerfile.as_bytes().to_vec()), ("blob", noise(size_bytes))] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, name, content.as_slice()).unwrap();
-    }
-    archive.finish().unwrap();
-    order
+    let files: [(&str, &[u8]); 2] = [("Dockerfile", dockerfile.as_bytes()), ("blob", &noise(size_bytes))];
+    BuildOrder { cache: false, ..archive_order(world.folder.path(), &files) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,5 @@
 //! What keeps apps, builds and instances of one machine apart, seen from inside of them.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,36 +8,16 @@ use deployer::local::LocalServerConfig;
 use deployer::protocol::*;
 use domain::deployment::{Cause, Failure};
 use domain::id::{DeploymentId, ServiceId};
-use domain::service::{BuildLimits, Builder};
 use domain::{Secret, SystemClock, SystemEntropy};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
+use crate::orders::archive_order;
 use crate::world::*;
 
 /// An order whose source is one Dockerfile.
 pub fn build_order(world: &World, dockerfile: &str) -> BuildOrder {
-    let operation = DeploymentId::new(&SystemClock, &SystemEntropy);
-    let path = world.folder.path().join(format!("{operation}.tar"));
-    let mut archive = tar::Builder::new(std::fs::File::create(&path).unwrap());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(dockerfile.len() as u64);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, "Dockerfile", dockerfile.as_bytes()).unwrap();
-    archive.finish().unwrap();
-    BuildOrder {
-        operation,
-        service: ServiceId::new(&SystemClock, &SystemEntropy),
-        tenant: "org_test".into(),
-        source: FetchSource::Archive { path, digest: String::new() },
-        root: None,
-        builder: Builder::default(),
-        secrets: BTreeMap::new(),
-        registries: Vec::new(),
-        limits: BuildLimits { timeout_seconds: 120, ..BuildLimits::default() },
-        cache: false,
-        masks: Vec::new(),
-    }
+    BuildOrder { cache: false, ..archive_order(world.folder.path(), &[("Dockerfile", dockerfile.as_bytes())]) }
 }
 
 pub async fn build(world: &World, order: BuildOrder) -> Result<Built, Failure> {

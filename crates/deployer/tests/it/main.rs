@@ -7,6 +7,7 @@ mod builds;
 mod disk;
 mod git_server;
 mod isolation;
+mod orders;
 mod rollout;
 mod sources;
 mod world;
